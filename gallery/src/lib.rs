@@ -1,0 +1,1 @@
+//! Installs and upgrades OCI backends that verify against a policy

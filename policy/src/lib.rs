@@ -1,0 +1,1 @@
+//! Who may have signed what, and when: policy document, matching and denial

@@ -1,0 +1,1 @@
+//! Keyless signing of an OCI image index and every manifest in it

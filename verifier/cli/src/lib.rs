@@ -1,0 +1,1 @@
+//! What the countersign binaries share: flags, exit codes, output, progress, hints

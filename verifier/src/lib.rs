@@ -1,0 +1,1 @@
+//! Verifies that an OCI image came out of your own release job

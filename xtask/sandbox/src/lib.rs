@@ -1,0 +1,1 @@
+//! An OCI registry and a Sigstore stack on loopback, in process, for tests
