@@ -1,0 +1,42 @@
+//! Every bound on what is read from outside, with its unit and reason, in one table.
+//!
+//! They are generous for honest data and final for hostile data: beyond them nothing is read any more.
+
+use std::time::Duration;
+
+/// Bytes of a manifest or index: what registries must accept, and what distribution enforces.
+pub const MANIFEST_BYTES: u64 = 4 << 20;
+/// Bytes of a Sigstore bundle: real ones are under 20 KiB.
+pub const BUNDLE_BYTES: u64 = 1 << 20;
+/// Bytes of all pages of one referrers listing.
+pub const REFERRERS_BYTES: u64 = 16 << 20;
+/// Descriptors of one referrers listing, all pages together.
+pub const REFERRERS_DESCRIPTORS: usize = 10_000;
+/// Pages of one referrers listing: an empty page costs a request and no bytes.
+pub const REFERRERS_PAGES: usize = 1_000;
+/// Entries of an image index.
+pub const INDEX_ENTRIES: usize = 10_000;
+/// Layers of an image manifest: container runtimes stop at 128.
+pub const MANIFEST_LAYERS: usize = 1_024;
+/// Annotations, and other lists of strings, of a manifest or descriptor.
+pub const ANNOTATIONS: usize = 1_024;
+/// Subjects of one statement: peers stop at 1,024.
+pub const SUBJECTS: usize = 1_024;
+/// Bytes of all evidence for one digest.
+pub const EVIDENCE_BYTES: u64 = 64 << 20;
+/// Wall clock for all evidence for one digest.
+pub const EVIDENCE_TIME: Duration = Duration::from_secs(60);
+/// Bytes of a policy or configuration document.
+pub const CONFIG_BYTES: u64 = 256 << 10;
+/// Bytes of a gallery index.
+pub const GALLERY_INDEX_BYTES: u64 = 8 << 20;
+/// Entries of a gallery index.
+pub const GALLERY_INDEX_ENTRIES: usize = 20_000;
+/// Bytes of an identity token.
+pub const IDENTITY_TOKEN_BYTES: u64 = 64 << 10;
+/// Bytes of any answer of a service: token server, Fulcio, Rekor, timestamp authority.
+pub const SERVICE_ANSWER_BYTES: u64 = 1 << 20;
+/// Bytes of an error answer that are read for its message.
+pub const ERROR_ANSWER_BYTES: u64 = 64 << 10;
+/// Characters of a reference that are looked at: 255 of path, 128 of tag, 71 of digest, and the host.
+pub const REFERENCE_CHARACTERS: usize = 1_024;
