@@ -1,1 +1,19 @@
-//! What the countersign binaries share: flags, exit codes, output, progress, hints
+//! What the three binaries share, so that the same word means the same thing in all of them.
+//!
+//! * [`exit`]: five exit codes, and [`Failure`](failure::Failure), which every error becomes
+//! * [`flags`]: flags for output, registry and trust, and how they become settings
+//! * [`output`]: data to standard output, everything else to standard error
+//! * [`progress`]: bars on a terminal, lines elsewhere
+//! * [`program`]: what a `main` does around its command
+//!
+//! Only binaries use this crate: it is the one place that reads the environment and prints.
+
+pub mod exit;
+pub mod failure;
+pub mod flags;
+pub mod output;
+pub mod program;
+pub mod progress;
+
+pub use exit::Exit;
+pub use failure::Failure;

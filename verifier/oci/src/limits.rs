@@ -22,6 +22,10 @@ pub const MANIFEST_LAYERS: usize = 1_024;
 pub const ANNOTATIONS: usize = 1_024;
 /// Subjects of one statement: peers stop at 1,024.
 pub const SUBJECTS: usize = 1_024;
+/// Digests of one subject of a statement: peers stop at 32.
+pub const SUBJECT_DIGESTS: usize = 32;
+/// Timestamps of one bundle: each costs a certificate chain, and more than one authority is rare.
+pub const TIMESTAMPS: usize = 4;
 /// Bytes of all evidence for one digest.
 pub const EVIDENCE_BYTES: u64 = 64 << 20;
 /// Wall clock for all evidence for one digest.

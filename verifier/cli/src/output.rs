@@ -1,0 +1,65 @@
+//! Data goes to standard output, everything else to standard error.
+
+use std::io::{self, Write as _};
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// How the result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document, for failures too.
+    Json,
+}
+
+/// A failure as a document of its own: what `--output json` prints where there is no result to put it into.
+#[derive(Debug, Serialize)]
+pub struct FailureDocument<'a> {
+    /// `countersign.dev/error/v1`.
+    pub schema: &'static str,
+    /// The failure.
+    pub error: &'a Failure,
+}
+
+/// Writes text to standard output.
+pub fn text(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// Writes a document to standard output.
+pub fn json(document: &impl Serialize) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut stdout, document).map_err(io::Error::from)?;
+    stdout.write_all(b"\n")?;
+    stdout.flush()
+}
+
+/// Writes a failure: lines to standard error, and in JSON a document to standard output.
+pub fn failure(failure: &Failure, format: OutputFormat) {
+    if format == OutputFormat::Json {
+        // A closed standard output leaves standard error, which follows.
+        let _ = json(&FailureDocument { schema: "countersign.dev/error/v1", error: failure });
+    }
+    note_lines(&failure.lines());
+}
+
+/// Writes lines to standard error.
+pub fn note_lines(lines: &[String]) {
+    let mut stderr = io::stderr().lock();
+    for line in lines {
+        // Nobody is left to be told.
+        let _ = writeln!(stderr, "{line}");
+    }
+}
+
+/// Writes one line to standard error.
+pub fn note(line: &str) {
+    note_lines(std::slice::from_ref(&line.to_owned()));
+}

@@ -1,0 +1,246 @@
+//! The gate before cryptography: is this a bundle of the shape that an image signature has?
+//!
+//! The `Image` profile is narrower than what the Sigstore libraries read: bundle v0.3, one certificate, one log entry
+//! with an inclusion proof, one DSSE signature over an in-toto statement. Everything an attacker may repeat is
+//! counted before the first signature is checked.
+
+use serde::Deserialize;
+use sigstore_types::Bundle;
+
+use crate::reason::Reason;
+use countersign_oci::limits;
+
+/// The media type of a Sigstore bundle of version 0.3.
+pub const BUNDLE_V0_3: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+/// The payload type of a DSSE envelope that holds an in-toto statement.
+pub const IN_TOTO_PAYLOAD: &str = "application/vnd.in-toto+json";
+
+/// A bundle that has the shape of an image signature. Nothing in it is verified yet.
+#[derive(Debug)]
+pub(crate) struct ShapedBundle {
+    pub(crate) bundle: Bundle,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) certificate: Vec<u8>,
+    pub(crate) log_index: u64,
+    /// The entry as it was logged: what the log entry's leaf hash is taken of.
+    pub(crate) log_entry_body: Vec<u8>,
+}
+
+/// Returns the bundle when it has the shape that an image signature must have.
+///
+/// Refuses, in this order: more than [`limits::BUNDLE_BYTES`] bytes; text that is no JSON object; another media type; a
+/// public key or a certificate chain; other than one log entry; an entry kind that nothing can verify; an entry
+/// without inclusion proof; more than [`limits::TIMESTAMPS`] timestamps; a message signature; other than one DSSE
+/// signature; another payload type.
+pub(crate) fn shape(bytes: &[u8]) -> Result<ShapedBundle, Reason> {
+    if bytes.len() as u64 > limits::BUNDLE_BYTES {
+        return Err(Reason::TooLarge { bytes: bytes.len() as u64, limit: limits::BUNDLE_BYTES });
+    }
+    let text = std::str::from_utf8(bytes).map_err(|e| malformed(&e))?;
+    let outline: Outline = serde_json::from_str(text).map_err(|e| malformed(&e))?;
+    outline.check()?;
+
+    let bundle = Bundle::from_json(text).map_err(|e| malformed(&e))?;
+    let certificate =
+        bundle.signing_certificate().map(|certificate| certificate.as_bytes().to_vec()).ok_or(Reason::NoCertificate)?;
+    let sigstore_types::SignatureContent::DsseEnvelope(envelope) = &bundle.content else {
+        return Err(Reason::MessageSignature);
+    };
+    if envelope.payload_type != IN_TOTO_PAYLOAD {
+        return Err(Reason::PayloadType { found: envelope.payload_type.clone() });
+    }
+    let payload = envelope.payload.as_bytes().to_vec();
+    let [entry] = bundle.verification_material.tlog_entries.as_slice() else {
+        return Err(Reason::LogEntryCount { found: bundle.verification_material.tlog_entries.len() });
+    };
+    let proof = entry.inclusion_proof.as_ref().ok_or(Reason::NoInclusionProof)?;
+    if proof.checkpoint.is_empty() {
+        return Err(Reason::NoInclusionProof);
+    }
+    let log_index = entry.log_index.get();
+    let log_entry_body = entry.canonicalized_body.as_bytes().to_vec();
+    Ok(ShapedBundle { payload, certificate, log_index, log_entry_body, bundle })
+}
+
+/// Just enough of a bundle to say what it is before the library, which reads older and newer shapes too, parses it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Outline {
+    media_type: Option<String>,
+    verification_material: Option<MaterialOutline>,
+    dsse_envelope: Option<EnvelopeOutline>,
+    message_signature: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MaterialOutline {
+    certificate: Option<serde::de::IgnoredAny>,
+    public_key: Option<serde::de::IgnoredAny>,
+    x509_certificate_chain: Option<serde::de::IgnoredAny>,
+    #[serde(default)]
+    tlog_entries: Option<Vec<EntryOutline>>,
+    #[serde(default)]
+    timestamp_verification_data: Option<TimestampOutline>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EntryOutline {
+    kind_version: Option<KindOutline>,
+    inclusion_proof: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct KindOutline {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    version: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TimestampOutline {
+    #[serde(default)]
+    rfc3161_timestamps: Option<Vec<serde::de::IgnoredAny>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EnvelopeOutline {
+    #[serde(default)]
+    signatures: Option<Vec<serde::de::IgnoredAny>>,
+}
+
+impl Outline {
+    fn check(&self) -> Result<(), Reason> {
+        match self.media_type.as_deref() {
+            Some(BUNDLE_V0_3 | "application/vnd.dev.sigstore.bundle+json;version=0.3") => {}
+            found => return Err(Reason::BundleVersion { found: found.map(ToOwned::to_owned) }),
+        }
+        let material = self.verification_material.as_ref().ok_or(Reason::NoCertificate)?;
+        if material.x509_certificate_chain.is_some() {
+            return Err(Reason::CertificateChain);
+        }
+        if material.public_key.is_some() || material.certificate.is_none() {
+            return Err(Reason::NoCertificate);
+        }
+        material.check_entries()?;
+        let timestamps = material
+            .timestamp_verification_data
+            .as_ref()
+            .and_then(|data| data.rfc3161_timestamps.as_ref())
+            .map_or(0, Vec::len);
+        if timestamps > limits::TIMESTAMPS {
+            return Err(Reason::TooManyTimestamps { found: timestamps, limit: limits::TIMESTAMPS });
+        }
+        match (&self.dsse_envelope, &self.message_signature) {
+            (Some(envelope), None) => match envelope.signatures.as_ref().map_or(0, Vec::len) {
+                1 => Ok(()),
+                found => Err(Reason::SignatureCount { found }),
+            },
+            _ => Err(Reason::MessageSignature),
+        }
+    }
+}
+
+impl MaterialOutline {
+    fn check_entries(&self) -> Result<(), Reason> {
+        let entries = self.tlog_entries.as_deref().unwrap_or_default();
+        let [entry] = entries else {
+            return Err(Reason::LogEntryCount { found: entries.len() });
+        };
+        let (kind, version) =
+            entry.kind_version.as_ref().map_or(("", ""), |kind| (kind.kind.as_str(), kind.version.as_str()));
+        match (kind, version) {
+            ("hashedrekord", "0.0.2") | ("dsse", "0.0.1") | ("intoto", "0.0.2") => {}
+            _ => {
+                return Err(Reason::UnsupportedLogEntry { kind: kind.to_owned(), version: version.to_owned() });
+            }
+        }
+        if entry.inclusion_proof.is_none() {
+            return Err(Reason::NoInclusionProof);
+        }
+        Ok(())
+    }
+}
+
+fn malformed(cause: &dyn std::fmt::Display) -> Reason {
+    Reason::MalformedBundle { detail: cause.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn outline() -> Value {
+        json!({
+            "mediaType": BUNDLE_V0_3,
+            "verificationMaterial": {
+                "certificate": {"rawBytes": "AAAA"},
+                "tlogEntries": [{"kindVersion": {"kind": "dsse", "version": "0.0.1"}, "inclusionProof": {}}],
+            },
+            "dsseEnvelope": {"payload": "", "payloadType": IN_TOTO_PAYLOAD, "signatures": [{"sig": "AAAA"}]},
+        })
+    }
+
+    fn refusal(change: impl FnOnce(&mut Value)) -> &'static str {
+        let mut value = outline();
+        change(&mut value);
+        shape(value.to_string().as_bytes()).unwrap_err().code()
+    }
+
+    #[test]
+    fn each_departure_from_the_shape_is_refused_for_its_own_reason() {
+        let entry = outline()["verificationMaterial"]["tlogEntries"][0].clone();
+        let material = "verificationMaterial";
+        assert_eq!(refusal(|b| b["mediaType"] = Value::Null), "bundle-version");
+        assert_eq!(refusal(|b| drop(b.as_object_mut().unwrap().remove("mediaType"))), "bundle-version");
+        assert_eq!(
+            refusal(|b| b["mediaType"] = json!("application/vnd.dev.sigstore.bundle+json;version=0.2")),
+            "bundle-version"
+        );
+        assert_eq!(refusal(|b| b[material]["x509CertificateChain"] = json!({})), "certificate-chain");
+        assert_eq!(refusal(|b| b[material]["publicKey"] = json!({})), "no-certificate");
+        assert_eq!(refusal(|b| b[material]["certificate"] = Value::Null), "no-certificate");
+        assert_eq!(refusal(|b| b[material]["tlogEntries"] = json!([])), "log-entry-count");
+        assert_eq!(refusal(|b| b[material]["tlogEntries"] = json!([entry, entry])), "log-entry-count");
+        assert_eq!(
+            refusal(|b| b[material]["tlogEntries"][0]["kindVersion"]["version"] = json!("0.0.2")),
+            "unsupported-log-entry"
+        );
+        assert_eq!(refusal(|b| b[material]["tlogEntries"][0]["inclusionProof"] = Value::Null), "no-inclusion-proof");
+        assert_eq!(refusal(|b| b["dsseEnvelope"]["signatures"] = json!([])), "signature-count");
+        assert_eq!(refusal(|b| b["dsseEnvelope"]["signatures"] = json!([{}, {}])), "signature-count");
+        assert_eq!(refusal(|b| b["messageSignature"] = json!({})), "message-signature");
+        assert_eq!(refusal(|b| b["dsseEnvelope"] = Value::Null), "message-signature");
+        assert_eq!(refusal(|_| ()), "malformed-bundle", "an outline alone is not a bundle");
+    }
+
+    #[test]
+    fn timestamps_are_counted_before_any_is_checked() {
+        let with = |count: usize| {
+            refusal(|b| {
+                let stamps = vec![json!({"signedTimestamp": "AAAA"}); count];
+                b["verificationMaterial"]["timestampVerificationData"] = json!({"rfc3161Timestamps": stamps});
+            })
+        };
+        assert_eq!(with(limits::TIMESTAMPS + 1), "too-many-timestamps");
+        assert_ne!(with(limits::TIMESTAMPS), "too-many-timestamps");
+    }
+
+    #[test]
+    fn bytes_are_counted_before_they_are_parsed() {
+        let limit = usize::try_from(limits::BUNDLE_BYTES).unwrap();
+        assert_eq!(shape(&vec![b' '; limit + 1]).unwrap_err().code(), "bundle-too-large");
+        assert_eq!(shape(&vec![b' '; limit]).unwrap_err().code(), "malformed-bundle");
+        for text in ["", "[]", "{", "null", "\u{0}", "\"a\""] {
+            assert_eq!(shape(text.as_bytes()).unwrap_err().class(), crate::reason::Class::Malformed, "{text:?}");
+        }
+        assert_eq!(shape(&[0xff, 0xfe]).unwrap_err().code(), "malformed-bundle");
+        let deep = "[".repeat(100_000);
+        assert_eq!(shape(deep.as_bytes()).unwrap_err().code(), "malformed-bundle");
+    }
+}

@@ -1,0 +1,35 @@
+//! The command line: arguments become a request, the library decides, the result is printed.
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use countersign_cli::{Exit, program};
+
+mod policy_flags;
+mod verify;
+
+/// Verifies, at install time, that an OCI image came out of your own release job.
+#[derive(Parser)]
+#[command(name = "countersign-verifier", version, max_term_width = 110, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Verify(Box<verify::VerifyArguments>),
+    /// Prints completions for a shell.
+    Completions {
+        /// The shell.
+        shell: program::Shell,
+    },
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 verified, 1 a bug, 2 usage or configuration, 3 rejected (unsigned included), 4 could not decide.";
+
+pub(crate) fn run(arguments: Arguments) -> Exit {
+    match arguments.command {
+        Command::Verify(arguments) => program::block_on(verify::run(*arguments)),
+        Command::Completions { shell } => program::completions(&mut Arguments::command(), shell),
+    }
+}

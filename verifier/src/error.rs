@@ -1,0 +1,107 @@
+//! What keeps the verifier from answering at all.
+
+use countersign_oci::{Class, PinnedReference};
+use thiserror::Error;
+
+/// Why no verdict could be reached. A verdict that says no is not an error: see [`crate::Verdict`].
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Files that hold a cached trusted root cannot be read or written.
+    #[error("cannot use the trust cache at {path}")]
+    Cache {
+        /// Where the cache lies.
+        path: String,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The registry did not answer as it must.
+    #[cfg(feature = "registry")]
+    #[error("cannot read {reference}")]
+    Registry {
+        /// What was asked for.
+        reference: String,
+        /// Why.
+        #[source]
+        cause: Box<countersign_oci::RegistryError>,
+    },
+    /// The policy demands that the tag is signed, and no tag was asked for.
+    #[error("policy requires a signed tag, and {reference} names none")]
+    TagNotAsked {
+        /// What was asked for.
+        reference: PinnedReference,
+    },
+    /// The trusted root cannot be used.
+    #[error("trusted root from {origin} cannot be used: {detail}")]
+    TrustedRoot {
+        /// Where the trusted root comes from.
+        origin: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The trusted root cannot be read.
+    #[error("cannot read {path}")]
+    TrustFile {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The TUF repository could not be reached or does not verify, and no cached copy is still valid.
+    #[error("no valid trusted root from {url}: {detail}")]
+    Tuf {
+        /// The repository.
+        url: String,
+        /// What went wrong.
+        detail: String,
+    },
+}
+
+impl Error {
+    /// Returns a stable name for the error, for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Cache { .. } => "trust-cache",
+            #[cfg(feature = "registry")]
+            Self::Registry { cause, .. } => cause.code(),
+            Self::TagNotAsked { .. } => "tag-not-asked",
+            Self::TrustedRoot { .. } => "trusted-root-malformed",
+            Self::TrustFile { .. } => "trusted-root-unreadable",
+            Self::Tuf { .. } => "trusted-root-unavailable",
+        }
+    }
+
+    /// Returns who or what is to blame.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Cache { .. } | Self::Tuf { .. } => Class::Unreachable,
+            #[cfg(feature = "registry")]
+            Self::Registry { cause, .. } => cause.class(),
+            Self::TagNotAsked { .. } | Self::TrustedRoot { .. } | Self::TrustFile { .. } => Class::Usage,
+        }
+    }
+
+    /// Returns what a person can do about it, where there is something to do.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            #[cfg(feature = "registry")]
+            Self::Registry { cause, .. } => cause.hint(),
+            Self::TagNotAsked { reference } => Some(format!(
+                "ask for the tag: {}:TAG or {}:TAG@{}",
+                reference.repository(),
+                reference.repository(),
+                reference.digest()
+            )),
+            Self::TrustedRoot { .. } => Some("is it a trusted_root.json of this Sigstore instance?".into()),
+            Self::Tuf { .. } => Some(
+                "try again when the repository can be reached, or give a trusted root with --trusted-root FILE".into(),
+            ),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The in-toto statement inside a bundle, read after its signature was verified.
+//!
+//! Specification: <https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md>
+
+use std::collections::BTreeMap;
+
+use countersign_oci::{Digest, limits};
+use countersign_policy::SubjectFacts;
+use serde::Deserialize;
+
+use crate::reason::Reason;
+
+/// The type of an in-toto statement of version 1.
+pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
+/// The predicate type that makes a statement an image signature, as cosign writes it.
+pub const SIGNATURE_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Statement {
+    #[serde(rename = "_type")]
+    statement_type: String,
+    predicate_type: String,
+    subject: Vec<Subject>,
+}
+
+#[derive(Deserialize)]
+struct Subject {
+    #[serde(default)]
+    name: Option<String>,
+    digest: BTreeMap<String, String>,
+    #[serde(default)]
+    annotations: Option<BTreeMap<String, serde_json::Value>>,
+}
+
+/// Returns the statement's subjects whose sha256 is `digest`: at least one.
+///
+/// Refuses a payload that is no statement, another statement or predicate type (an attestation is not a signature),
+/// more than [`limits::SUBJECTS`] subjects or [`limits::SUBJECT_DIGESTS`] digests in one, and a statement that does
+/// not name the digest. An annotation whose value is no text is left out: no policy can ask for it.
+pub(crate) fn subjects_of(payload: &[u8], digest: Digest) -> Result<Vec<SubjectFacts>, Reason> {
+    let statement: Statement =
+        serde_json::from_slice(payload).map_err(|e| Reason::MalformedStatement { detail: e.to_string() })?;
+    if statement.statement_type != STATEMENT_TYPE {
+        return Err(Reason::StatementType { found: statement.statement_type });
+    }
+    if statement.predicate_type != SIGNATURE_PREDICATE {
+        return Err(Reason::NotASignature { predicate_type: statement.predicate_type });
+    }
+    if statement.subject.len() > limits::SUBJECTS {
+        return Err(Reason::TooManySubjects { found: statement.subject.len(), limit: limits::SUBJECTS });
+    }
+    if let Some(subject) = statement.subject.iter().find(|subject| subject.digest.len() > limits::SUBJECT_DIGESTS) {
+        return Err(Reason::TooManySubjects { found: subject.digest.len(), limit: limits::SUBJECT_DIGESTS });
+    }
+    let hex = digest.hex();
+    let found: Vec<SubjectFacts> = statement
+        .subject
+        .into_iter()
+        .filter(|subject| subject.digest.get("sha256").is_some_and(|value| *value == hex))
+        .map(|subject| SubjectFacts {
+            name: subject.name.filter(|name| !name.is_empty()),
+            annotations: texts(subject.annotations.unwrap_or_default()),
+        })
+        .collect();
+    if found.is_empty() {
+        return Err(Reason::SubjectMismatch { expected: digest });
+    }
+    Ok(found)
+}
+
+fn texts(annotations: BTreeMap<String, serde_json::Value>) -> BTreeMap<String, String> {
+    annotations
+        .into_iter()
+        .filter_map(|(key, value)| match value {
+            serde_json::Value::String(text) => Some((key, text)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn statement(digest: Digest) -> Value {
+        json!({
+            "_type": STATEMENT_TYPE,
+            "subject": [{"digest": {"sha256": digest.hex()}, "annotations": {"tag": "v1", "number": 1}}],
+            "predicateType": SIGNATURE_PREDICATE,
+        })
+    }
+
+    fn read(value: &Value, digest: Digest) -> Result<Vec<SubjectFacts>, &'static str> {
+        subjects_of(value.to_string().as_bytes(), digest).map_err(|reason| reason.code())
+    }
+
+    #[test]
+    fn a_statement_without_predicate_or_name_is_read() {
+        let digest = Digest::of(b"image");
+        let subjects = read(&statement(digest), digest).unwrap();
+        assert_eq!(subjects.len(), 1);
+        assert_eq!(subjects[0].name, None);
+        assert_eq!(subjects[0].annotations.get("tag").map(String::as_str), Some("v1"));
+        assert!(!subjects[0].annotations.contains_key("number"));
+    }
+
+    #[test]
+    fn another_digest_type_or_predicate_is_refused() {
+        let digest = Digest::of(b"image");
+        assert_eq!(read(&statement(Digest::of(b"other")), digest).unwrap_err(), "subject-mismatch");
+        let mut value = statement(digest);
+        value["predicateType"] = json!("https://slsa.dev/provenance/v1");
+        assert_eq!(read(&value, digest).unwrap_err(), "not-a-signature");
+        value = statement(digest);
+        value["_type"] = json!("https://in-toto.io/Statement/v0.1");
+        assert_eq!(read(&value, digest).unwrap_err(), "statement-type");
+        value = statement(digest);
+        value["subject"][0]["digest"] = json!({"sha512": "00"});
+        assert_eq!(read(&value, digest).unwrap_err(), "subject-mismatch");
+        value["subject"] = json!([]);
+        assert_eq!(read(&value, digest).unwrap_err(), "subject-mismatch");
+        value["subject"] = Value::Null;
+        assert_eq!(read(&value, digest).unwrap_err(), "malformed-statement");
+        assert_eq!(read(&json!([]), digest).unwrap_err(), "malformed-statement");
+    }
+
+    #[test]
+    fn subjects_and_their_digests_are_counted() {
+        let digest = Digest::of(b"image");
+        let mut value = statement(digest);
+        let subject = value["subject"][0].clone();
+        value["subject"] = Value::Array(vec![subject.clone(); limits::SUBJECTS]);
+        assert_eq!(read(&value, digest).unwrap().len(), limits::SUBJECTS);
+        value["subject"] = Value::Array(vec![subject; limits::SUBJECTS + 1]);
+        assert_eq!(read(&value, digest).unwrap_err(), "too-many-subjects");
+        value = statement(digest);
+        for number in 0..limits::SUBJECT_DIGESTS {
+            value["subject"][0]["digest"][format!("x{number}")] = json!("00");
+        }
+        assert_eq!(read(&value, digest).unwrap_err(), "too-many-subjects");
+    }
+}
