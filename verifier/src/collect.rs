@@ -3,9 +3,9 @@
 //! Anyone who can push to a repository can attach anything to an image, so what is listed costs at most what the limits
 //! allow: what is left out is counted, and then the answer is "could not decide", never "unsigned".
 
-use countersign_oci::index::{Descriptor, ImageManifest, Manifest};
+use countersign_oci::index::{Descriptor, Manifest};
 use countersign_oci::{
-    Class as Blame, ImageReference, PinnedReference, Referrers, Registry, RegistryError, limits, media_type,
+    Class as Blame, ImageReference, PinnedReference, Referrers, Registry, RegistryError, limits,
 };
 use countersign_policy::Policy;
 use futures_util::{StreamExt as _, stream};
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::error::Error;
-use crate::evidence::{Candidate, Content, Evidence, Gap, Place};
+use crate::evidence::{Candidate, Content, Evidence, Gap, Place, bundle_layer, is_bundle_type};
 use crate::reason::{OlderForm, Reason};
 use crate::verify::{Asked, Judged, Verdict, Verifier};
 
@@ -138,7 +138,7 @@ impl Collector<'_> {
         let Manifest::Image(manifest) = &raw.manifest else {
             return Ok((Content::NotABundle(Reason::Foreign { artifact_type: raw.media_type.clone() }), size));
         };
-        let layer = match classify(manifest, self.subject) {
+        let layer = match bundle_layer(manifest, self.subject.digest()) {
             Ok(layer) => layer,
             Err(content) => return Ok((content, size)),
         };
@@ -198,37 +198,8 @@ impl Collector<'_> {
     }
 }
 
-/// Returns the layer that holds the bundle, or what the artifact is instead.
-fn classify<'m>(manifest: &'m ImageManifest, subject: &PinnedReference) -> Result<&'m Descriptor, Content> {
-    let not = |reason| Err(Content::NotABundle(reason));
-    let simple_signing = |layer: &Descriptor| layer.media_type == media_type::COSIGN_SIMPLE_SIGNING;
-    let older = manifest.config.media_type == media_type::COSIGN_SIGNATURE
-        || manifest.artifact_type.as_deref() == Some(media_type::COSIGN_SIGNATURE)
-        || manifest.layers.iter().any(simple_signing);
-    match &manifest.subject {
-        Some(found) if found.digest == subject.digest() => {}
-        found => return not(Reason::WrongReferrerSubject { found: found.as_ref().map(|found| found.digest) }),
-    }
-    if older {
-        return Err(Content::OlderCosign(OlderForm::Referrer));
-    }
-    let artifact_type = manifest.artifact_type.as_deref().unwrap_or(&manifest.config.media_type);
-    match manifest.layers.as_slice() {
-        [layer] if is_bundle_type(&layer.media_type) => Ok(layer),
-        layers if is_bundle_type(artifact_type) => {
-            let detail = format!("a bundle's manifest has one layer that is a bundle, this has {}", layers.len());
-            not(Reason::MalformedReferrer { detail })
-        }
-        _ => not(Reason::Foreign { artifact_type: artifact_type.to_owned() }),
-    }
-}
-
 fn claims_a_bundle(descriptor: &Descriptor) -> bool {
     descriptor.artifact_type.as_deref().is_some_and(is_bundle_type)
-}
-
-fn is_bundle_type(media_type: &str) -> bool {
-    media_type.starts_with("application/vnd.dev.sigstore.bundle")
 }
 
 fn note_places(referrers: &Referrers, evidence: &mut Evidence) {

@@ -1,7 +1,8 @@
 //! What was found beside an image: candidates for a signature, and the places that were looked at.
 
 use bytes::Bytes;
-use countersign_oci::Digest;
+use countersign_oci::index::{Descriptor, ImageManifest};
+use countersign_oci::{Digest, media_type};
 use serde::Serialize;
 
 use crate::reason::{OlderForm, Reason};
@@ -102,4 +103,36 @@ pub enum Content {
     NotABundle(Reason),
     /// An image signed in the format that cosign wrote before bundles.
     OlderCosign(OlderForm),
+}
+
+/// Returns the layer that holds the bundle, or what the referrer is instead.
+///
+/// Looks at the manifest alone, never at what a listing said of it: real registries report wrong types. Refuses a
+/// manifest whose subject is not `subject`: it was listed under an image that it does not refer to.
+pub fn bundle_layer(manifest: &ImageManifest, subject: Digest) -> Result<&Descriptor, Content> {
+    let not = |reason| Err(Content::NotABundle(reason));
+    let simple_signing = |layer: &Descriptor| layer.media_type == media_type::COSIGN_SIMPLE_SIGNING;
+    let older = manifest.config.media_type == media_type::COSIGN_SIGNATURE
+        || manifest.artifact_type.as_deref() == Some(media_type::COSIGN_SIGNATURE)
+        || manifest.layers.iter().any(simple_signing);
+    match &manifest.subject {
+        Some(found) if found.digest == subject => {}
+        found => return not(Reason::WrongReferrerSubject { found: found.as_ref().map(|found| found.digest) }),
+    }
+    if older {
+        return Err(Content::OlderCosign(OlderForm::Referrer));
+    }
+    let artifact_type = manifest.artifact_type.as_deref().unwrap_or(&manifest.config.media_type);
+    match manifest.layers.as_slice() {
+        [layer] if is_bundle_type(&layer.media_type) => Ok(layer),
+        layers if is_bundle_type(artifact_type) => {
+            let detail = format!("a bundle's manifest has one layer that is a bundle, this has {}", layers.len());
+            not(Reason::MalformedReferrer { detail })
+        }
+        _ => not(Reason::Foreign { artifact_type: artifact_type.to_owned() }),
+    }
+}
+
+pub(crate) fn is_bundle_type(media_type: &str) -> bool {
+    media_type.starts_with(media_type::SIGSTORE_BUNDLE_PREFIX)
 }

@@ -35,17 +35,17 @@ struct Subject {
 
 /// Returns the statement's subjects whose sha256 is `digest`: at least one.
 ///
-/// Refuses a payload that is no statement, another statement or predicate type (an attestation is not a signature),
+/// Refuses a payload that is no statement, another predicate type (an attestation is not a signature) or version,
 /// more than [`limits::SUBJECTS`] subjects or [`limits::SUBJECT_DIGESTS`] digests in one, and a statement that does
 /// not name the digest. An annotation whose value is no text is left out: no policy can ask for it.
 pub(crate) fn subjects_of(payload: &[u8], digest: Digest) -> Result<Vec<SubjectFacts>, Reason> {
     let statement: Statement =
         serde_json::from_slice(payload).map_err(|e| Reason::MalformedStatement { detail: e.to_string() })?;
-    if statement.statement_type != STATEMENT_TYPE {
-        return Err(Reason::StatementType { found: statement.statement_type });
-    }
     if statement.predicate_type != SIGNATURE_PREDICATE {
         return Err(Reason::NotASignature { predicate_type: statement.predicate_type });
+    }
+    if statement.statement_type != STATEMENT_TYPE {
+        return Err(Reason::StatementType { found: statement.statement_type });
     }
     if statement.subject.len() > limits::SUBJECTS {
         return Err(Reason::TooManySubjects { found: statement.subject.len(), limit: limits::SUBJECTS });

@@ -24,6 +24,8 @@
 //! ```
 
 mod class;
+#[cfg(feature = "client")]
+pub mod http;
 mod digest;
 pub mod index;
 pub mod limits;

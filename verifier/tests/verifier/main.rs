@@ -1,0 +1,3 @@
+//! The verifier against what real peers wrote, and against the sandbox.
+
+mod peer_bundles;
