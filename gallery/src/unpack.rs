@@ -4,6 +4,8 @@
 //! exists on disk before the last layer has been applied, so no write can go through one.
 
 mod archive;
+#[cfg(test)]
+mod hostile;
 mod layer;
 mod tree;
 

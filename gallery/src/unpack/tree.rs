@@ -281,7 +281,7 @@ impl Extraction {
         let refused = || Refusal::Link { path: path.to_owned(), target: target.to_owned() };
         let mut at = String::from(path.rsplit_once('/').map_or("", |(parent, _)| parent));
         let mut ahead: Vec<&str> = target.split('/').rev().collect();
-        let mut followed = 0;
+        let mut followed = 1;
         while let Some(component) = ahead.pop() {
             *steps += 1;
             if *steps > LINK_STEPS {
