@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::claim::Claim;
 use crate::error::Shown;
+use crate::matcher::Matcher;
 
 /// Names one reason, with what was expected and what was found. Its text is one line, and shows what others wrote only in escaped form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Denial {
     pub expected: String,
     /// What was there, cut after 1 KiB; none when there was nothing.
     pub found: Option<String>,
+    /// Whether only this very text is expected.
+    exact: bool,
 }
 
 impl Denial {
@@ -26,6 +29,20 @@ impl Denial {
             field,
             expected: expected.into(),
             found: found.map(|found| found.chars().take(MAX_FOUND_CHARACTERS).collect()),
+            exact: false,
+        }
+    }
+
+    /// Makes a denial of a value that had to be one very text.
+    pub(crate) fn differs(field: Field, expected: &str, found: Option<&str>) -> Self {
+        Self { exact: true, ..Self::new(field, expected, found) }
+    }
+
+    /// Makes a denial of a value that does not match.
+    pub(crate) fn unmatched(field: Field, matcher: &Matcher, found: Option<&str>) -> Self {
+        match matcher.only() {
+            Some(expected) => Self::differs(field, expected, found),
+            None => Self::new(field, matcher.expected(), found),
         }
     }
 
@@ -56,11 +73,7 @@ impl Denial {
     /// Returns the index of the first character in which found differs from expected, for showing near misses of long names.
     /// None where nothing was found, or where the policy expects a pattern or a choice.
     pub fn first_difference(&self) -> Option<usize> {
-        let comparable = matches!(
-            self.field,
-            Field::Claim(_) | Field::Identity | Field::Issuer | Field::Repository | Field::SourceRepository
-        );
-        let found = self.found.as_deref().filter(|_| comparable && !self.expected.contains(' '))?;
+        let found = self.found.as_deref().filter(|_| self.exact)?;
         let mut expected = self.expected.chars();
         let mut index = 0;
         for character in found.chars() {

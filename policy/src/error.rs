@@ -270,6 +270,12 @@ impl PolicyError {
             Self::UnknownKey { .. } if last == "issuer_regex" => {
                 "a policy document names its issuers exactly: use `issuer`".to_owned()
             }
+            Self::UnknownKey { at, .. } if matches!(&*at.key, "issuer" | "identity" | "identity_regex" | "github") => {
+                "it belongs to an entry of `signers`".to_owned()
+            }
+            Self::WrongType { .. } if last == "trust" || self.location().key.starts_with("trust.") => {
+                "write `public-good`, `{file: PATH}` or `{tuf: {url: URL, root: FILE}}`".to_owned()
+            }
             Self::UnknownVersion { .. } => "this program reads `version: 1`".to_owned(),
             _ => return None,
         };
@@ -285,7 +291,7 @@ pub enum YamlConstruct {
     Alias,
     /// `&name`.
     Anchor,
-    /// U+FEFF before the document.
+    /// U+FEFF.
     ByteOrderMark,
     /// `%YAML` or `%TAG`.
     Directive,
@@ -305,7 +311,7 @@ impl YamlConstruct {
     fn hint(self) -> &'static str {
         match self {
             Self::Alias | Self::Anchor | Self::Merge => "write the values out",
-            Self::ByteOrderMark => "save the file as UTF-8 without a byte order mark",
+            Self::ByteOrderMark => "save the file as UTF-8 without byte order marks",
             Self::Directive | Self::Tag => "remove it",
             Self::KeyOfOtherType => "write the key as plain text",
             Self::Null => "give it a value, or remove the key",

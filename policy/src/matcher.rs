@@ -214,11 +214,13 @@ fn is_dot(tree: &Hir) -> bool {
 }
 
 fn build(text: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(text).size_limit(SIZE_LIMIT).nest_limit(NEST_LIMIT).build()
+    RegexBuilder::new(text).size_limit(SIZE_LIMIT).dfa_size_limit(CACHE_LIMIT).nest_limit(NEST_LIMIT).build()
 }
 
 /// Bytes of a compiled expression. Patterns of identities need a few thousand.
-const SIZE_LIMIT: usize = 1024 * 1024;
+const SIZE_LIMIT: usize = 4 * 1024 * 1024;
+/// Bytes that matching one expression may cache.
+const CACHE_LIMIT: usize = 256 * 1024;
 /// Levels of groups in a pattern.
 const NEST_LIMIT: u32 = 32;
 /// Literal beginnings of one pattern.

@@ -84,6 +84,9 @@ impl Policy {
     }
 
     fn build(drafts: Vec<SignerDraft>, at: &Location, terms: Terms, root: &Location) -> Result<Self, PolicyError> {
+        if drafts.len() > MAX_SIGNERS {
+            return Err(PolicyError::TooComplex { at: at.clone() });
+        }
         let mut names = BTreeSet::new();
         let mut signers = Vec::new();
         for (index, draft) in drafts.into_iter().enumerate() {
@@ -260,3 +263,6 @@ fn is_digest(text: &str) -> bool {
     text.strip_prefix("sha256:")
         .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')))
 }
+
+/// Entries of one policy: each may hold a dozen compiled patterns.
+const MAX_SIGNERS: usize = 64;

@@ -20,22 +20,8 @@ pub struct Require {
 impl Require {
     /// Returns no denial when one subject says all of it, and otherwise what the nearest one lacks.
     pub(crate) fn denials(&self, facts: &SignatureFacts, asked: &Asked) -> Vec<Denial> {
-        let nothing = SubjectFacts::default();
-        let lacking = |subject| self.lacking(subject, facts, asked);
-        let mut nearest = lacking(&nothing);
-        for subject in &facts.subjects {
-            let denials = lacking(subject);
-            if denials.is_empty()
-                || denials.len() < nearest.len()
-                || nearest.iter().all(|denial| denial.found.is_none())
-            {
-                nearest = denials;
-            }
-            if nearest.is_empty() {
-                break;
-            }
-        }
-        nearest
+        let nearest = facts.subjects.iter().map(|subject| self.lacking(subject, facts, asked)).min_by_key(Vec::len);
+        nearest.unwrap_or_else(|| self.lacking(&SubjectFacts::default(), facts, asked))
     }
 
     fn lacking(&self, subject: &SubjectFacts, facts: &SignatureFacts, asked: &Asked) -> Vec<Denial> {
@@ -43,7 +29,7 @@ impl Require {
         if self.repository {
             let expected = format!("{}@{}", asked.repository, facts.digest);
             if subject.name.as_deref() != Some(&expected) {
-                denials.push(Denial::new(Field::Repository, expected, subject.name.as_deref()));
+                denials.push(Denial::differs(Field::Repository, &expected, subject.name.as_deref()));
             }
         }
         if self.tag {

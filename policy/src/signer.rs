@@ -53,7 +53,7 @@ impl Signer {
         let found = facts.issuer.as_deref();
         match found {
             Some(issuer) if self.issuer.matches(issuer) => None,
-            _ => Some(Denial::new(Field::Issuer, self.issuer.expected(), found)),
+            _ => Some(Denial::unmatched(Field::Issuer, &self.issuer, found)),
         }
     }
 
@@ -61,7 +61,7 @@ impl Signer {
         let found = facts.subject_alternative_name.as_deref();
         match found {
             Some(name) if !self.identity.matches(name) => {
-                Some(Denial::new(Field::Identity, self.identity.expected(), found))
+                Some(Denial::unmatched(Field::Identity, &self.identity, found))
             }
             // An e-mail address can have the text of a URI: the kinds of name come from different tokens.
             Some(name) if is_uri(name) != facts.subject_alternative_name_is_uri => {
@@ -72,7 +72,7 @@ impl Signer {
                 Some(Denial::new(Field::Identity, expected, Some(&found)))
             }
             Some(_) => None,
-            None => Some(Denial::new(Field::Identity, self.identity.expected(), None)),
+            None => Some(Denial::unmatched(Field::Identity, &self.identity, None)),
         }
     }
 
@@ -86,7 +86,7 @@ impl Signer {
         let own = facts.subject_alternative_name.as_deref().and_then(source_repository::of_name);
         match own {
             Some(own) if found == Some(own) => None,
-            Some(own) => Some(Denial::new(Field::SourceRepository, own, found)),
+            Some(own) => Some(Denial::differs(Field::SourceRepository, own, found)),
             None if facts.issuer.as_deref().is_some_and(source_repository::is_github) => {
                 Some(Denial::new(Field::SourceRepository, "the repository of the identity's workflow", found))
             }
@@ -100,7 +100,7 @@ fn claim_denial(claim: Claim, matcher: &Matcher, facts: &SignatureFacts) -> Opti
     if !claim.is_path() {
         return match found {
             Some(value) if matcher.matches(value) => None,
-            _ => Some(Denial::new(Field::Claim(claim), matcher.expected(), found)),
+            _ => Some(Denial::unmatched(Field::Claim(claim), matcher, found)),
         };
     }
     // The certificate holds a URI, the policy a path: the host is the one of the identity.
@@ -108,13 +108,10 @@ fn claim_denial(claim: Claim, matcher: &Matcher, facts: &SignatureFacts) -> Opti
     let path = found.and_then(|uri| uri.strip_prefix(host)?.strip_prefix('/'));
     match path {
         Some(path) if matcher.matches(path) => None,
-        _ => {
-            let expected = match matcher.only() {
-                Some(path) => format!("{host}/{path}"),
-                None => format!("{host}/ and {}", matcher.expected()),
-            };
-            Some(Denial::new(Field::Claim(claim), expected, found))
-        }
+        _ => Some(match matcher.only() {
+            Some(path) => Denial::differs(Field::Claim(claim), &format!("{host}/{path}"), found),
+            None => Denial::new(Field::Claim(claim), format!("{host}/ and {}", matcher.expected()), found),
+        }),
     }
 }
 

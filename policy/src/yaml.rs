@@ -4,7 +4,7 @@
 //! tag changes what a value is, an empty value switches a block off without a trace, a second document may replace the first. None of
 //! them is accepted, and neither are unknown keys (where the target type denies them) or keys given twice. JSON is YAML and read the same way.
 //!
-//! Two passes over the same text: [`Scan`] looks at the events of the parser and refuses constructs; then serde reads the values.
+//! Two passes over the same text: the first looks at the events of the parser and refuses constructs; then serde reads the values.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -47,8 +47,12 @@ impl<'text> Scan<'text> {
     }
 
     fn run(&mut self, text: &'text str) -> Result<(), PolicyError> {
-        if text.starts_with('\u{feff}') {
-            return Err(self.construct(YamlConstruct::ByteOrderMark, Marker::new(0, 1, 0)));
+        // Before any document it is skipped unseen, inside one it hides in keys and values.
+        if let Some(at) = text.find('\u{feff}') {
+            let before = &text[..at];
+            let line = before.matches('\n').count() + 1;
+            let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count());
+            return Err(self.construct(YamlConstruct::ByteOrderMark, Marker::new(at, line, column)));
         }
         for next in Parser::new_from_str_with_options(text, parser_options()) {
             let (event, span) = next.map_err(|error| self.unparsable(&error))?;
@@ -129,7 +133,8 @@ impl<'text> Scan<'text> {
         if matches!(self.frames.last(), Some(Frame::Mapping { key: None, .. })) {
             return self.key(value, null, span);
         }
-        if null && (value.is_empty() || !self.may_be_null()) {
+        // The parser gives an absent value the text `~`, over no characters.
+        if null && (value.is_empty() || span.is_empty() || !self.may_be_null()) {
             return Err(self.construct(YamlConstruct::Null, span.start));
         }
         self.complete();
@@ -195,35 +200,43 @@ impl<'text> Scan<'text> {
     fn unparsable(&self, error: &granit_parser::ScanError) -> PolicyError {
         let at = self.at(*error.marker());
         match error.kind() {
-            ErrorKind::BomInsideDocument => PolicyError::RefusedYaml { at, construct: YamlConstruct::ByteOrderMark },
+            ErrorKind::RecursionLimitExceeded => PolicyError::TooComplex { at },
             kind => PolicyError::MalformedYaml { at, source: YamlProblem(kind.to_string()) },
         }
     }
 }
 
-/// Finds the path of the key or value at a place: the reader's errors know only line and column.
-fn path_at(origin: &str, text: &str, line: u64, column: u64) -> String {
+/// Finds the path of the last key or value that begins at or before a place, and of the mapping around it: the reader's errors know only
+/// line and column.
+fn path_at(origin: &str, text: &str, line: u64, column: u64) -> NodePath {
     let mut scan = Scan::new(origin);
-    let mut path = String::new();
+    let mut found = NodePath::default();
     for next in Parser::new_from_str_with_options(text, parser_options()) {
         let Ok((event, span)) = next else { break };
-        let (at_line, at_column) = (span.start.line() as u64, span.start.col() as u64 + 1);
-        let before = scan.path();
         let is_node = matches!(event, Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..));
-        let is_scalar = matches!(event, Event::Scalar(..));
+        if is_node && (span.start.line() as u64, span.start.col() as u64 + 1) > (line, column) {
+            break;
+        }
+        let is_key = matches!(scan.frames.last(), Some(Frame::Mapping { key: None, .. }));
+        let before = scan.path();
         if scan.event(event, &span).is_err() {
             break;
         }
-        if is_node && (at_line, at_column) > (line, column) {
-            break;
-        }
         if is_node {
-            // A key moves the path on; a value leaves it behind.
-            let after = scan.path();
-            path = if is_scalar && after.len() <= before.len() { before } else { after };
+            found = match is_key {
+                true => NodePath { path: scan.path(), block: before },
+                false => NodePath { path: before.clone(), block: before },
+            };
         }
     }
-    path
+    found
+}
+
+/// `path` leads to a key or value; `block` to the mapping that a key stands in, or to the value.
+#[derive(Default)]
+struct NodePath {
+    path: String,
+    block: String,
 }
 
 fn refused(origin: &str, text: &str, error: &serde_saphyr::Error) -> PolicyError {
@@ -231,31 +244,42 @@ fn refused(origin: &str, text: &str, error: &serde_saphyr::Error) -> PolicyError
     let error = error.without_snippet();
     let place = error.location();
     let (line, column) = place.map_or((0, 0), |place| (place.line(), place.column()));
-    let at = Location::new(origin, &path_at(origin, text, line, column)).at(line, column);
+    let NodePath { path, block } = path_at(origin, text, line, column);
+    let at = Location::new(origin, &path).at(line, column);
+    let wrong = |at, expected: &str| PolicyError::WrongType { at, expected: in_words(expected).to_owned() };
     match error {
         Error::Eof { .. } => PolicyError::EmptyDocument { at },
         Error::Budget { .. } => PolicyError::TooComplex { at },
         Error::DuplicateMappingKey { .. } => PolicyError::DuplicateKey { at },
         Error::SerdeMissingField { field, .. } => {
-            let block = at.key.rsplit_once('.').map_or("", |(block, _)| block).to_owned();
-            let at = Location::new(origin, &block).at(line, column).below(field);
-            PolicyError::MissingKey { at }
+            PolicyError::MissingKey { at: Location::new(origin, &block).at(line, column).below(field) }
         }
         Error::SerdeUnknownField { field, expected, .. } => {
             PolicyError::UnknownKey { at, suggestion: suggest::nearest(field, expected) }
         }
+        Error::SerdeUnknownVariant { expected, .. } => wrong(at, &expected.join(", ")),
         Error::SerdeInvalidType { expected, .. }
         | Error::SerdeInvalidValue { expected, .. }
-        | Error::SerdeInvalidLength { expected, .. } => PolicyError::WrongType { at, expected: expected.clone() },
-        Error::SerdeUnknownVariant { expected, .. } => PolicyError::WrongType { at, expected: expected.join(" or ") },
-        Error::InvalidScalar { ty, .. } => PolicyError::WrongType { at, expected: (*ty).to_owned() },
-        Error::Unexpected { expected, .. } => PolicyError::WrongType { at, expected: (*expected).to_owned() },
-        other => PolicyError::MalformedYaml {
-            at,
-            source: YamlProblem(
-                other.render_with_options(serde_saphyr::render_options! { snippets: serde_saphyr::SnippetMode::Off }),
-            ),
-        },
+        | Error::SerdeInvalidLength { expected, .. } => wrong(at, expected),
+        Error::InvalidScalar { ty: expected, .. } | Error::Unexpected { expected, .. } => wrong(at, expected),
+        Error::InvalidBooleanStrict { .. } => wrong(at, "true or false"),
+        Error::ExpectedMappingEndAfterEnumVariantValue { .. } => wrong(at, "no second key"),
+        Error::ExternallyTaggedEnumExpectedScalarOrMapping { .. } => wrong(at, "mapping start"),
+        other => {
+            let plain = serde_saphyr::render_options! { snippets: serde_saphyr::SnippetMode::Off };
+            PolicyError::MalformedYaml { at, source: YamlProblem(other.render_with_options(plain)) }
+        }
+    }
+}
+
+/// Says what the reader wanted in words of the document.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "mapping start" => "a mapping",
+        "sequence start" => "a list",
+        "string scalar" => "text",
+        "u64" => "a whole number",
+        other => other,
     }
 }
 

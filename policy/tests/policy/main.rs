@@ -1,0 +1,26 @@
+//! Policies as their readers meet them: what loads, what is refused, whom a policy admits.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests may fail loudly, as tests do")]
+
+mod binding;
+mod canonical;
+mod claims;
+mod gallery_block;
+mod identities;
+mod loading;
+mod patterns;
+mod source_repository;
+mod strict_yaml;
+mod support;
+mod threshold;
+mod times;
+
+#[test]
+fn every_file_of_this_folder_is_part_of_the_run() {
+    let main = include_str!("main.rs");
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/policy")).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        let module = name.strip_suffix(".rs").unwrap();
+        assert!(module == "main" || main.contains(&format!("mod {module};")), "{name} is not run");
+    }
+}
