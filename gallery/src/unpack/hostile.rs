@@ -204,13 +204,21 @@ fn an_ordinary_layer_unpacks_the_same_in_every_compression() {
 #[test]
 fn modes_are_reduced_to_0755_and_0644() {
     let mut tar = Tar::default();
-    for (path, mode) in [("setuid", 0o4755), ("setgid", 0o2755), ("sticky", 0o1644), ("open", 0o777), ("shared", 0o666), ("own", 0o600)] {
+    for (path, mode) in
+        [("setuid", 0o4755), ("setgid", 0o2755), ("sticky", 0o1644), ("open", 0o777), ("shared", 0o666), ("own", 0o600)]
+    {
         tar = tar.entry(header(path, b'0', 0, "", mode), b"");
     }
     let (scene, _) = unpack(&[tar.entry(header("d", b'5', 0, "", 0o7777), b"").end()]);
-    for (path, mode) in
-        [("setuid", 0o755), ("setgid", 0o755), ("sticky", 0o644), ("open", 0o755), ("shared", 0o644), ("own", 0o644), ("d", 0o755)]
-    {
+    for (path, mode) in [
+        ("setuid", 0o755),
+        ("setgid", 0o755),
+        ("sticky", 0o644),
+        ("open", 0o755),
+        ("shared", 0o644),
+        ("own", 0o644),
+        ("d", 0o755),
+    ] {
         let status = std::fs::metadata(scene.tree().join(path)).unwrap();
         assert_eq!(status.permissions().mode() & 0o7777, mode, "{path}");
     }
@@ -218,7 +226,8 @@ fn modes_are_reduced_to_0755_and_0644() {
 
 #[test]
 fn names_that_need_cleaning_refuse_the_layer() {
-    for path in ["../outside/evil", "/outside", "a/../../outside/x", "a/..", "a//b", "a/./b", "..", "a\x1b[2J", "a\nb"] {
+    for path in ["../outside/evil", "/outside", "a/../../outside/x", "a/..", "a//b", "a/./b", "..", "a\x1b[2J", "a\nb"]
+    {
         for tar in [
             Tar::default().file(path, b"x"),
             Tar::default().directory(path),
@@ -272,7 +281,8 @@ fn a_link_that_leaves_the_image_refuses_it() {
     assert!(matches!(refused(&[Tar::default().link("a", "b").link("b", "a").end()]), Refusal::Link { .. }));
     assert!(matches!(refused(&[Tar::default().link("a", "a").end()]), Refusal::Link { .. }));
 
-    let (scene, _) = unpack(&[Tar::default().directory("p").link("p/q", "..").link("l", "p/q/x").file("x", b"in").end()]);
+    let (scene, _) =
+        unpack(&[Tar::default().directory("p").link("p/q", "..").link("l", "p/q/x").file("x", b"in").end()]);
     assert_eq!(read(&scene, "l"), "in");
 }
 
@@ -333,7 +343,10 @@ fn sparse_files_refuse_the_layer() {
 
 #[test]
 fn extended_attributes_do_not_arrive() {
-    let (scene, _) = unpack(&[Tar::default().pax(&[("SCHILY.xattr.security.capability", "x"), ("mtime", "5.5")]).file("f", b"x").end()]);
+    let (scene, _) = unpack(&[Tar::default()
+        .pax(&[("SCHILY.xattr.security.capability", "x"), ("mtime", "5.5")])
+        .file("f", b"x")
+        .end()]);
     let mut names = [0; 256];
     let path = scene.tree().join("f");
     assert_eq!(rustix::fs::listxattr(&path, &mut names[..]).unwrap_or(0), 0);
@@ -343,7 +356,8 @@ fn extended_attributes_do_not_arrive() {
 #[test]
 fn an_entry_with_two_sizes_refuses_the_layer() {
     let inner = Tar::default().file("hidden", b"x").end();
-    let smuggled = Tar::default().pax(&[("size", &inner.len().to_string())]).entry(header("f", b'0', 0, "", 0o644), &inner).end();
+    let smuggled =
+        Tar::default().pax(&[("size", &inner.len().to_string())]).entry(header("f", b'0', 0, "", 0o644), &inner).end();
     assert!(matches!(refused(&[smuggled]), Refusal::Size { .. }));
     let shrunk = Tar::default().pax(&[("size", "0")]).file("f", b"content").end();
     assert!(matches!(refused(&[shrunk]), Refusal::Size { .. }));
@@ -385,8 +399,10 @@ fn extensions_that_two_readers_could_apply_differently_refuse_the_layer() {
     let (scene, _) = unpack(&[gnu(&"n".repeat(200), b'L').file("f", b"long").end()]);
     assert_eq!(read(&scene, &"n".repeat(200)), "long");
     let comment = record("comment", "fine");
-    let (scene, _) =
-        unpack(&[Tar::default().entry(header("g", b'g', comment.len() as u64, "", 0o644), comment.as_bytes()).file("f", b"x").end()]);
+    let (scene, _) = unpack(&[Tar::default()
+        .entry(header("g", b'g', comment.len() as u64, "", 0o644), comment.as_bytes())
+        .file("f", b"x")
+        .end()]);
     assert_eq!(read(&scene, "f"), "x");
 }
 
@@ -432,13 +448,23 @@ fn one_layer_names_a_path_once() {
     ] {
         assert!(matches!(refused(&[tar.end()]), Refusal::Duplicate { .. }));
     }
-    assert!(matches!(refused(&[Tar::default().file("f", b"x").file("f/g", b"y").end()]), Refusal::NotADirectory { .. }));
+    assert!(matches!(
+        refused(&[Tar::default().file("f", b"x").file("f/g", b"y").end()]),
+        Refusal::NotADirectory { .. }
+    ));
     unpack(&[Tar::default().file("d/x", b"x").directory("d").end()]);
 }
 
 #[test]
 fn a_later_layer_replaces_and_removes_what_earlier_ones_made() {
-    let base = Tar::default().file("f", b"old").file("d/x", b"1").file("d/y", b"2").directory("e").link("l", "f").file("k", b"k").end();
+    let base = Tar::default()
+        .file("f", b"old")
+        .file("d/x", b"1")
+        .file("d/y", b"2")
+        .directory("e")
+        .link("l", "f")
+        .file("k", b"k")
+        .end();
     let top = Tar::default()
         .file("f", b"new")
         .file("d/.wh.x", b"")
@@ -461,7 +487,8 @@ fn a_later_layer_replaces_and_removes_what_earlier_ones_made() {
         Tar::default().file("d/z", b"3").file("d/.wh..wh..opq", b"").end(),
     ] {
         let (scene, _) = unpack(&[base.clone(), opaque]);
-        let mut names: Vec<_> = std::fs::read_dir(scene.tree().join("d")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut names: Vec<_> =
+            std::fs::read_dir(scene.tree().join("d")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["z"]);
         assert!(scene.tree().join("f").exists());
@@ -474,11 +501,15 @@ fn a_later_layer_replaces_and_removes_what_earlier_ones_made() {
 #[test]
 fn a_whiteout_reaches_nothing_but_lower_layers() {
     let base = Tar::default().file("a/f", b"x").file("b", b"x").end();
-    for path in [".wh.", ".wh..", ".wh...", "a/.wh.", "a/.wh..", "a/.wh...", ".wh..wh.", ".wh..wh.plnk", ".wh..wh..wh..opq"] {
+    for path in
+        [".wh.", ".wh..", ".wh...", "a/.wh.", "a/.wh..", "a/.wh...", ".wh..wh.", ".wh..wh.plnk", ".wh..wh..wh..opq"]
+    {
         let refusal = refused(&[base.clone(), Tar::default().file(path, b"").end()]);
         assert!(matches!(refusal, Refusal::Whiteout { .. }), "{path:?}: {refusal:?}");
     }
-    for tar in [Tar::default().file(".wh.b", b"x"), Tar::default().directory(".wh.b"), Tar::default().link(".wh.b", "a")] {
+    for tar in
+        [Tar::default().file(".wh.b", b"x"), Tar::default().directory(".wh.b"), Tar::default().link(".wh.b", "a")]
+    {
         assert!(matches!(refused(&[base.clone(), tar.end()]), Refusal::Whiteout { .. }));
     }
     for tar in [
@@ -498,8 +529,11 @@ fn a_layer_that_is_not_what_the_config_says_is_refused() {
     let layer = Tar::default().file("f", b"x").end();
     let scene = Scene::new();
     let mut extraction = Extraction::new(Root::open(&scene.tree()).unwrap());
-    let error = extraction.apply(layer.as_slice(), Compression::None, layer.len() as u64, Digest::of(b"other")).unwrap_err();
-    let UnpackError::Refused { source: Refusal::DiffId { expected, actual }, layer: 0 } = error else { panic!("{error:?}") };
+    let error =
+        extraction.apply(layer.as_slice(), Compression::None, layer.len() as u64, Digest::of(b"other")).unwrap_err();
+    let UnpackError::Refused { source: Refusal::DiffId { expected, actual }, layer: 0 } = error else {
+        panic!("{error:?}")
+    };
     assert_eq!((expected, actual), (Digest::of(b"other"), Digest::of(&layer)));
 }
 
@@ -513,7 +547,9 @@ fn a_damaged_or_prolonged_stream_is_refused() {
         let mut flipped = whole.clone();
         let middle = flipped.len() / 2;
         flipped[middle] ^= 0x55;
-        for blob in [whole[..whole.len() / 2].to_vec(), prolonged, flipped, Vec::new(), layer.clone(), b"<html>".to_vec()] {
+        for blob in
+            [whole[..whole.len() / 2].to_vec(), prolonged, flipped, Vec::new(), layer.clone(), b"<html>".to_vec()]
+        {
             let scene = Scene::new();
             let mut extraction = Extraction::new(Root::open(&scene.tree()).unwrap());
             let applied = extraction.apply(blob.as_slice(), compression, blob.len() as u64, Digest::of(&layer));
@@ -534,7 +570,9 @@ fn a_bomb_stops_at_the_ratio() {
     for compression in [Compression::Gzip, Compression::Zstd] {
         let scene = Scene::new();
         let error = scene.unpack(std::slice::from_ref(&bomb), compression, Walk::Kernel).unwrap_err();
-        let UnpackError::Refused { source: Refusal::Limit { what: Counted::Bytes, limit }, .. } = error else { panic!("{error:?}") };
+        let UnpackError::Refused { source: Refusal::Limit { what: Counted::Bytes, limit }, .. } = error else {
+            panic!("{error:?}")
+        };
         assert_eq!(limit, limits::RATIO_FLOOR);
     }
 }
