@@ -14,6 +14,7 @@
 //! | `tuf`, `trust` | the trusted root and signing configs, as files and as a TUF repository |
 //! | `image` | multi-platform images, hostile layers included |
 //! | `faults`, `log` | what goes wrong on purpose, and what was asked |
+//! | `program` | all of it as a program that prints its URLs |
 //!
 //! ```
 //! # fn main() -> anyhow::Result<()> {
@@ -27,22 +28,43 @@
 //!
 //! Security lives elsewhere: this crate guards nothing. Its keys are made for one run and its log keeps credentials.
 
+mod certificate;
+mod checkpoint;
 mod clock;
 mod exchange;
 mod faults;
+mod fulcio;
+mod identity;
 pub mod image;
+mod keys;
 mod log;
+mod merkle;
+mod oidc;
+mod problem;
+pub mod program;
+mod public_key;
 mod registry;
+mod rekor_v1;
+mod rekor_v2;
 mod run;
 mod server;
+mod sigstore;
+mod trust;
+mod tsa;
+mod tuf;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde_json::Value;
+
 pub use clock::Clock;
 pub use faults::{Action, Fault, FaultGuard};
+pub use identity::GithubIdentity;
+pub use keys::{EcdsaKey, Ed25519Key, Keys};
 pub use log::{Request, Service};
 pub use registry::{Auth, ReferrersApi, RegistryHandle, StoredManifest, digest_of};
-pub use run::{Options, Sandbox};
+pub use run::{Options, Sandbox, TrustFiles};
+pub use trust::RekorVersion;
 
 /// A test that panicked while it held a lock fails by itself; the others go on.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -51,4 +73,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// PEM with 64 columns and a final newline.
+fn pem(label: &str, der: &[u8]) -> String {
+    der::pem::encode_string(label, der::pem::LineEnding::LF, der).expect("the labels are constants that PEM allows")
+}
+
+/// The label and the content of one PEM block.
+fn unpem(text: &str) -> anyhow::Result<(String, Vec<u8>)> {
+    let (label, der) =
+        der::pem::decode_vec(text.trim().as_bytes()).map_err(|error| anyhow::anyhow!("read PEM: {error}"))?;
+    Ok((label.to_owned(), der))
+}
+
+/// RFC 8785.
+fn canonical(value: &Value) -> String {
+    serde_json_canonicalizer::to_string(value).expect("a JSON value without fractions has a canonical form")
 }

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -256,9 +256,4 @@ impl Body for Outgoing {
             _ => SizeHint::default(),
         }
     }
-}
-
-/// The base URL of a port.
-pub(crate) fn base_url(port: u16) -> String {
-    format!("http://{}", SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
 }
