@@ -14,7 +14,9 @@ use bytes::{Bytes, BytesMut};
 use reqwest::redirect::Policy;
 use reqwest::{NoProxy, Proxy};
 
+pub(crate) use address::is_loopback;
 pub use address::{PlainHttp, is_loopback_host};
+pub(crate) use redirect::shown;
 pub use redirect::{MAX_REDIRECTS, RedirectRefusal, next_hop, same_origin};
 pub use retry::{RetryPolicy, retry_after};
 

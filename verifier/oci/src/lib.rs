@@ -23,18 +23,38 @@
 //! # Ok::<(), countersign_oci::ReferenceError>(())
 //! ```
 
+#[cfg(feature = "client")]
+pub mod auth;
+#[cfg(feature = "client")]
+mod blob;
 mod class;
+mod digest;
+#[cfg(feature = "client")]
+mod error;
 #[cfg(feature = "client")]
 pub mod http;
-mod digest;
 pub mod index;
 pub mod limits;
 pub mod media_type;
+#[cfg(feature = "client")]
+mod pull;
 mod reference;
+#[cfg(feature = "client")]
+mod registry;
 mod secret;
 mod text;
 
+#[cfg(feature = "client")]
+pub use auth::{Credential, Credentials};
+#[cfg(feature = "client")]
+pub use blob::BlobStream;
 pub use class::Class;
 pub use digest::{Digest, DigestError, DigestHasher};
+#[cfg(feature = "client")]
+pub use error::{Answer, RegistryError};
+#[cfg(feature = "client")]
+pub use http::PlainHttp;
 pub use reference::{ImageReference, PinnedReference, ReferenceError, Repository, Tag};
+#[cfg(feature = "client")]
+pub use registry::{RawManifest, Registry, RegistryOptions, Resolved};
 pub use secret::Secret;

@@ -44,3 +44,6 @@ pub const SERVICE_ANSWER_BYTES: u64 = 1 << 20;
 pub const ERROR_ANSWER_BYTES: u64 = 64 << 10;
 /// Characters of a reference that are looked at: 255 of path, 128 of tag, 71 of digest, and the host.
 pub const REFERENCE_CHARACTERS: usize = 1_024;
+/// Bytes per second, on average, below which the download of a blob is given up: what keeps a slow trickle from
+/// lasting for ever.
+pub const BLOB_BYTES_PER_SECOND: u64 = 16 << 10;

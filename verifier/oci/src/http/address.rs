@@ -60,7 +60,8 @@ mod tests {
         for host in ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost", "LOCALHOST"] {
             assert!(is_loopback_host(host), "{host}");
         }
-        for host in ["", "128.0.0.1", "10.0.0.1", "0.0.0.0", "localhost.example.com", "127.0.0.1.nip.io", "::2", "[::1"] {
+        for host in ["", "128.0.0.1", "10.0.0.1", "0.0.0.0", "localhost.example.com", "127.0.0.1.nip.io", "::2", "[::1"]
+        {
             assert!(!is_loopback_host(host), "{host}");
         }
     }

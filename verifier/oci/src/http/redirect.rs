@@ -103,7 +103,10 @@ mod tests {
         }
         let any = next_hop(&"http://a.example/".parse().unwrap(), Some("http://127.0.0.1/"), PlainHttp::Any);
         assert_eq!(any, Err(RedirectRefusal::LocalAddress));
-        assert_eq!(next_hop(&"https://a.example/".parse().unwrap(), None, PlainHttp::Any), Err(RedirectRefusal::Location));
+        assert_eq!(
+            next_hop(&"https://a.example/".parse().unwrap(), None, PlainHttp::Any),
+            Err(RedirectRefusal::Location)
+        );
     }
 
     #[test]

@@ -1,0 +1,115 @@
+use std::error::Error;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, LOCATION};
+use reqwest::{Request, Response, StatusCode};
+
+use super::RegistryOptions;
+use crate::error::RegistryError;
+use crate::http::{MAX_REDIRECTS, PlainHttp, RedirectRefusal, next_hop, same_origin, shown};
+
+/// Sends requests and counts them.
+pub(crate) struct Transport {
+    client: reqwest::Client,
+    plain_http: PlainHttp,
+    connect_timeout: Duration,
+    idle_timeout: Duration,
+    pub(super) requests: AtomicU64,
+}
+
+/// The answer to a read, and whether it came from where the request was first sent.
+pub(crate) struct Followed {
+    pub(crate) response: Response,
+    pub(crate) at_origin: bool,
+}
+
+impl Transport {
+    pub(super) fn new(client: reqwest::Client, options: &RegistryOptions) -> Self {
+        Self {
+            client,
+            plain_http: options.plain_http,
+            connect_timeout: options.connect_timeout,
+            idle_timeout: options.idle_timeout,
+            requests: AtomicU64::new(0),
+        }
+    }
+
+    /// Sends one request. A redirect is an answer like any other.
+    pub(crate) async fn send(&self, request: Request, what: &str) -> Result<Response, RegistryError> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let to = request.url().origin().ascii_serialization();
+        tracing::debug!(method = %request.method(), url = shown(request.url()), "request");
+        match self.client.execute(request).await {
+            Ok(response) => {
+                tracing::debug!(url = shown(response.url()), status = response.status().as_u16(), "answer");
+                Ok(response)
+            }
+            Err(error) => Err(self.failure(error, what, to)),
+        }
+    }
+
+    /// Sends a read and follows at most [`MAX_REDIRECTS`] redirects. The authorization goes to the first origin only:
+    /// once left, it is not sent again, whoever the redirects come back to.
+    pub(crate) async fn follow(&self, mut request: Request, what: &str) -> Result<Followed, RegistryError> {
+        let mut at_origin = true;
+        for _ in 0..=MAX_REDIRECTS {
+            let repeated = request.try_clone().expect("reads have no body, so they can be cloned");
+            let response = self.send(request, what).await?;
+            if !is_redirect(response.status()) {
+                return Ok(Followed { response, at_origin });
+            }
+            let refused = |refusal| RegistryError::Redirect {
+                what: what.to_owned(),
+                from: response.url().origin().ascii_serialization(),
+                refusal,
+            };
+            let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            let next = next_hop(response.url(), location, self.plain_http).map_err(refused)?;
+            at_origin &= same_origin(response.url(), &next);
+            request = repeated;
+            *request.url_mut() = next;
+            if !at_origin {
+                request.headers_mut().remove(AUTHORIZATION);
+            }
+        }
+        Err(RegistryError::Redirect {
+            what: what.to_owned(),
+            from: request.url().origin().ascii_serialization(),
+            refusal: RedirectRefusal::TooMany,
+        })
+    }
+
+    fn failure(&self, error: reqwest::Error, what: &str, to: String) -> RegistryError {
+        let what = what.to_owned();
+        if error.is_timeout() {
+            let limit = if error.is_connect() { self.connect_timeout } else { self.idle_timeout };
+            return RegistryError::TimedOut { what, limit };
+        }
+        // The URL may carry a signature; the message names the host.
+        let source = error.without_url();
+        if is_about_certificate(&source) {
+            return RegistryError::Certificate { what, to, source };
+        }
+        RegistryError::Unreachable { what, to, source }
+    }
+}
+
+/// 304 is no redirect, and 300 names nothing to go to.
+pub(crate) fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// Returns whether TLS refused the server: another attempt meets the same certificate.
+fn is_about_certificate(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = error.source();
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = error.downcast_ref().or_else(|| inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
+        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
