@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::denial::Denial;
 
 /// Says whether one signature is by a signer of the policy and keeps its conditions.
+///
+/// Exhaustive on purpose, like [`Decision`]: no caller shall meet a third answer in a wildcard arm.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Assessment {
     /// It is, and does. Whether that is enough, [`crate::Policy::decide`] says.
     Accepted(Accepted),
@@ -38,7 +39,6 @@ pub struct Principal {
 
 /// Says whether the accepted signatures are enough.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Decision {
     /// They are.
     Satisfied {

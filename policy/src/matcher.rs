@@ -122,15 +122,14 @@ impl Fixed {
             Self::RepositoryOwner => (0, 1),
         };
         let mut end = start;
-        for _ in 0..parts {
+        for number in 1..=parts {
             let part = head[end..].split('/').next().filter(|part| !part.is_empty())?;
             if part.contains(['?', '#', '@', '\\']) {
                 return None;
             }
             end += part.len();
             if end == head.len() {
-                let all = self == Self::RepositoryOwner || head[start..].split('/').count() >= parts;
-                return (whole && all).then_some(end);
+                return (whole && number == parts).then_some(end);
             }
             end += 1;
         }

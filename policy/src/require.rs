@@ -72,9 +72,9 @@ impl Deny {
     }
 }
 
-/// Says whose word the certificates, log entries and timestamps are checked with.
+/// Says whose word the certificates, log entries and timestamps are checked with. Exhaustive on purpose: a root that a caller does not know
+/// must not fall into a wildcard arm.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Trust {
     /// A trusted root in a file, its path as it was written.
     File(String),

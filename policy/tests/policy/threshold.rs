@@ -24,7 +24,7 @@ fn signature(policy: &Policy, workflow: &str) -> Accepted {
         Some(format!("https://github.com/octo/app/.github/workflows/{workflow}.yml@refs/heads/main"));
     match policy.assess(&facts, &asked(None), time("2026-07-02T00:00:00Z")) {
         Assessment::Accepted(accepted) => accepted,
-        other => panic!("{other:?}"),
+        Assessment::Denied(denials) => panic!("{denials:?}"),
     }
 }
 
@@ -95,7 +95,7 @@ fn principals_differ_by_issuer_name_or_source_repository() {
         facts.claims.source_repository_uri = Some(format!("https://github.com/octo/{repository}"));
         match policy.assess(&facts, &asked(None), time("2026-07-02T00:00:00Z")) {
             Assessment::Accepted(accepted) => accepted,
-            other => panic!("{other:?}"),
+            Assessment::Denied(denials) => panic!("{denials:?}"),
         }
     };
     let (one, other) = (by("app"), by("tool"));
