@@ -4,9 +4,7 @@
 //! allow: what is left out is counted, and then the answer is "could not decide", never "unsigned".
 
 use countersign_oci::index::{Descriptor, Manifest};
-use countersign_oci::{
-    Class as Blame, ImageReference, PinnedReference, Referrers, Registry, RegistryError, limits,
-};
+use countersign_oci::{ImageReference, PinnedReference, Referrers, Registry, RegistryError, limits};
 use countersign_policy::Policy;
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
@@ -189,7 +187,8 @@ impl Collector<'_> {
     async fn within<T>(&self, request: impl Future<Output = Result<T, RegistryError>>) -> Result<T, Reason> {
         match tokio::time::timeout_at(self.deadline, request).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) if error.class() == Blame::Malformed => {
+            // What its author wrote is judged; what the registry did to it only keeps it from being seen.
+            Ok(Err(error)) if matches!(error.code(), "manifest-malformed" | "size-mismatch" | "too-large") => {
                 Err(Reason::MalformedReferrer { detail: chain(&error) })
             }
             Ok(Err(error)) => Err(Reason::Unreadable { detail: chain(&error) }),

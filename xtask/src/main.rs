@@ -1,2 +1,32 @@
-//! Project tasks.
-fn main() {}
+//! Project tasks. `cargo xtask --help` lists them.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod bans;
+mod ci;
+mod e2e;
+mod flags;
+mod shell;
+mod tidy;
+
+fn main() -> ExitCode {
+    match run(flags::Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: flags::Arguments) -> anyhow::Result<()> {
+    match arguments.task {
+        flags::Task::Bans => bans::check(),
+        flags::Task::Ci => ci::all(),
+        flags::Task::E2e(flags) => e2e::run(&flags),
+        flags::Task::Sandbox(flags) => sandbox::program::run(flags.arguments),
+        flags::Task::Tidy => tidy::check(),
+    }
+}

@@ -1,11 +1,9 @@
 //! Who may have signed: a policy file, or one signer from flags.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use countersign_cli::Failure;
+use countersign_cli::{Failure, flags};
 use countersign_oci::limits;
 use countersign_policy::{GithubSpec, Policy, PolicyError, SignerSpec, Trust};
 use countersign_verifier::trusted_root::TrustSource;
@@ -53,7 +51,8 @@ impl PolicyFlags {
     /// Returns the policy, or says that there is none: without one nothing can be verified.
     pub(crate) fn policy(&self) -> Result<NamedPolicy, Failure> {
         if let Some(path) = &self.policy {
-            let text = read(path)?;
+            let bytes = flags::read_file("policy", path, limits::CONFIG_BYTES)?;
+            let text = String::from_utf8_lossy(&bytes);
             let policy = Policy::from_yaml(&path.display().to_string(), &text).map_err(|error| failure(&error))?;
             return Ok(NamedPolicy { policy, folder: path.parent().map(Path::to_path_buf) });
         }
@@ -72,9 +71,9 @@ impl PolicyFlags {
     fn signer(&self) -> SignerSpec {
         let mut github = GithubSpec::default();
         github.repository = self.certificate_github_workflow_repository.clone();
-        github.git_ref = self.certificate_github_workflow_ref.clone();
+        github.reference = self.certificate_github_workflow_ref.clone();
         github.trigger = self.certificate_github_workflow_trigger.iter().cloned().collect();
-        let stated = github.repository.is_some() || github.git_ref.is_some() || !github.trigger.is_empty();
+        let stated = github.repository.is_some() || github.reference.is_some() || !github.trigger.is_empty();
         SignerSpec {
             name: "from the command line".into(),
             issuer: self.certificate_oidc_issuer.clone(),
@@ -100,15 +99,6 @@ impl NamedPolicy {
             _ => None,
         }
     }
-}
-
-fn read(path: &Path) -> Result<String, Failure> {
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(limits::CONFIG_BYTES + 1).read_to_string(&mut text));
-    read.map_err(|cause| {
-        Failure::usage("policy-unreadable", format!("cannot read the policy {}: {cause}", path.display()), None)
-    })?;
-    Ok(text)
 }
 
 fn failure(error: &PolicyError) -> Failure {

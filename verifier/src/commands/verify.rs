@@ -1,11 +1,9 @@
 //! `verify`: is this image signed as the policy wants it?
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use countersign_cli::flags::{OutputFlags, RegistryFlags, TrustFlags};
+use countersign_cli::flags::{self, OutputFlags, RegistryFlags, TrustFlags};
 use countersign_cli::output::{self, OutputFormat};
 use countersign_cli::progress::Progress;
 use countersign_cli::{Exit, Failure, program};
@@ -79,7 +77,7 @@ pub(crate) async fn run(arguments: VerifyArguments) -> Exit {
     };
     let progress = Progress::new(arguments.output.quiet);
     progress.say("loading the trusted root");
-    let judge = match Judge::prepare(&arguments).await {
+    let judge = match Judge::prepare(&arguments, &references).await {
         Ok(judge) => judge,
         Err(failure) => return fail(&failure, format),
     };
@@ -98,7 +96,7 @@ pub(crate) async fn run(arguments: VerifyArguments) -> Exit {
 }
 
 impl Judge {
-    async fn prepare(arguments: &VerifyArguments) -> Result<Self, Failure> {
+    async fn prepare(arguments: &VerifyArguments, references: &[ImageReference]) -> Result<Self, Failure> {
         let named = arguments.policy.policy()?;
         let source = match (named.trust(), arguments.trust.choice()?) {
             (Some(_), Some(_)) => {
@@ -115,9 +113,14 @@ impl Judge {
         let cache = TrustCache { folder: arguments.trust.cache_folder(), http };
         let root = trusted_root::load(&source, &cache, program::now()).await.map_err(|error| failure(&error))?;
         let verifier = Verifier::new(root).map_err(|error| failure(&error))?;
-        let registry = Registry::new(arguments.registry.options("countersign-verifier")?)
+        let host = references.first().map(|reference| reference.repository().registry());
+        let registry = Registry::new(arguments.registry.options(host)?)
             .map_err(|error| Failure::new(&error, error.code(), error.class(), error.retryable(), error.hint()))?;
-        let bundles = arguments.bundle.iter().map(|path| read_bundle(path)).collect::<Result<_, _>>()?;
+        let bundles = arguments
+            .bundle
+            .iter()
+            .map(|path| flags::read_file("bundle", path, limits::BUNDLE_BYTES).map(bytes::Bytes::from))
+            .collect::<Result<_, _>>()?;
         Ok(Self { verifier, policy: named.policy, registry, bundles })
     }
 
@@ -200,15 +203,6 @@ fn parse(references: &[String]) -> Result<Vec<ImageReference>, Failure> {
             })
         })
         .collect()
-}
-
-fn read_bundle(path: &Path) -> Result<bytes::Bytes, Failure> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(limits::BUNDLE_BYTES + 1).read_to_end(&mut bytes));
-    read.map_err(|cause| {
-        Failure::usage("bundle-unreadable", format!("cannot read the bundle {}: {cause}", path.display()), None)
-    })?;
-    Ok(bytes.into())
 }
 
 fn failure(error: &Error) -> Failure {

@@ -35,6 +35,19 @@ pub enum TrustSource {
     },
 }
 
+#[cfg(feature = "cli")]
+impl From<countersign_cli::flags::TrustChoice> for TrustSource {
+    fn from(choice: countersign_cli::flags::TrustChoice) -> Self {
+        use countersign_cli::flags::TrustChoice;
+        match choice {
+            TrustChoice::Embedded => Self::EmbeddedPublicGood,
+            TrustChoice::File(path) => Self::File(path),
+            TrustChoice::PublicGood => Self::PublicGoodTuf,
+            TrustChoice::Tuf { url, root } => Self::Tuf { url, root },
+        }
+    }
+}
+
 /// Where a cache lies, and the client that refreshes it.
 #[derive(Debug, Clone)]
 pub struct TrustCache {

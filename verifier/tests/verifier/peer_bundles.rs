@@ -102,9 +102,17 @@ fn signatures_of_real_peers_are_accepted_for_their_subject_and_nothing_else() {
         let other = Digest::of(case.as_bytes());
         assert_eq!(judge(&verifier, &bundle, other, &accepted), Err("subject-mismatch".into()), "{case}");
         let identity = identity.replace("octo/app", "octo/app2").replace("foo@", "fop@");
-        assert_eq!(judge(&verifier, &bundle, digest, &policy(ISSUER, &identity)), Err("policy-denied".into()), "{case}");
+        assert_eq!(
+            judge(&verifier, &bundle, digest, &policy(ISSUER, &identity)),
+            Err("policy-denied".into()),
+            "{case}"
+        );
         let issuer = "http://127.0.0.1:18081";
-        assert_eq!(judge(&verifier, &bundle, digest, &policy(issuer, &identity)), Err("policy-denied".into()), "{case}");
+        assert_eq!(
+            judge(&verifier, &bundle, digest, &policy(issuer, &identity)),
+            Err("policy-denied".into()),
+            "{case}"
+        );
     }
 }
 

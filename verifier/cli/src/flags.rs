@@ -1,0 +1,268 @@
+//! Flags that mean the same in every binary, and how they become settings.
+//!
+//! This is the one place that reads the environment: `COUNTERSIGN_*` for our flags, the variables of docker, containers
+//! tools and proxies as their owners define them.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use countersign_oci::http::{self, HttpOptions, PlainHttp, Proxies};
+use countersign_oci::{Credential, Credentials, RegistryOptions, Secret};
+
+use crate::failure::Failure;
+use crate::output::OutputFormat;
+
+mod environment;
+mod files;
+
+/// How the result is written.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputFlags {
+    /// How the result is written: text, or one JSON document, for failures too.
+    #[arg(long, value_enum, default_value_t, env = "COUNTERSIGN_OUTPUT")]
+    pub output: OutputFormat,
+
+    /// Shows no progress.
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// Logs more to standard error: -v what is done, -vv details, -vvv everything.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// How registries are reached.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Registry")]
+pub struct RegistryFlags {
+    /// Allows plain http to registries that are not on loopback.
+    #[arg(long, env = "COUNTERSIGN_ALLOW_HTTP_REGISTRY")]
+    pub allow_http_registry: bool,
+
+    /// The user name, for the registry of the first reference. Without it, docker's and podman's files are read.
+    #[arg(long, value_name = "NAME", env = "COUNTERSIGN_REGISTRY_USERNAME", requires = "registry_password")]
+    pub registry_username: Option<String>,
+
+    /// The password. The variable keeps it out of the list of processes.
+    #[arg(
+        long,
+        value_name = "PASSWORD",
+        env = "COUNTERSIGN_REGISTRY_PASSWORD",
+        hide_env_values = true,
+        requires = "registry_username"
+    )]
+    pub registry_password: Option<String>,
+
+    /// A bearer token, for the registry of the first reference.
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "COUNTERSIGN_REGISTRY_TOKEN",
+        hide_env_values = true,
+        conflicts_with = "registry_username"
+    )]
+    pub registry_token: Option<String>,
+
+    /// A file with certificates (PEM) that are trusted beside the system's.
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_REGISTRY_CA")]
+    pub registry_ca: Vec<PathBuf>,
+
+    /// Connects to ADDRESS where a reference names HOST. What is asked for, and must be signed, keeps its name.
+    #[arg(long, value_name = "HOST=ADDRESS", env = "COUNTERSIGN_REGISTRY_MAP", value_delimiter = ',')]
+    pub registry_map: Vec<String>,
+}
+
+/// Which trusted root is believed.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Trusted root")]
+pub struct TrustFlags {
+    /// The trusted root, from a file.
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_TRUSTED_ROOT", conflicts_with_all = ["tuf_url", "trust"])]
+    pub trusted_root: Option<PathBuf>,
+
+    /// The address of a TUF repository that has the trusted root.
+    #[arg(long, value_name = "URL", env = "COUNTERSIGN_TUF_URL", requires = "tuf_root", conflicts_with = "trust")]
+    pub tuf_url: Option<String>,
+
+    /// The TUF root (root.json) that trust in that repository begins with.
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_TUF_ROOT", requires = "tuf_url")]
+    pub tuf_root: Option<PathBuf>,
+
+    /// The public-good root, from its TUF repository (the default) or the copy inside this program.
+    #[arg(long, value_enum, env = "COUNTERSIGN_TRUST")]
+    pub trust: Option<KnownTrust>,
+
+    /// Where TUF metadata is kept between runs.
+    #[arg(long, value_name = "DIR", env = "COUNTERSIGN_CACHE_DIR")]
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// A trusted root that needs no further words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KnownTrust {
+    /// The public-good copy inside this program: it does not learn of rotated keys.
+    Embedded,
+    /// The public-good TUF repository.
+    PublicGood,
+}
+
+/// The trusted root that was chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrustChoice {
+    /// The public-good copy inside this program.
+    Embedded,
+    /// A file.
+    File(PathBuf),
+    /// The public-good TUF repository.
+    PublicGood,
+    /// Another TUF repository, and the file with its TUF root.
+    Tuf {
+        /// Its address.
+        url: String,
+        /// Its TUF root.
+        root: PathBuf,
+    },
+}
+
+impl Default for TrustChoice {
+    fn default() -> Self {
+        Self::PublicGood
+    }
+}
+
+impl TrustFlags {
+    /// Returns the trusted root that the flags name, where they name one.
+    pub fn choice(&self) -> Result<Option<TrustChoice>, Failure> {
+        if let Some(path) = &self.trusted_root {
+            return Ok(Some(TrustChoice::File(path.clone())));
+        }
+        if let (Some(url), Some(root)) = (&self.tuf_url, &self.tuf_root) {
+            check_tuf_url(url)?;
+            return Ok(Some(TrustChoice::Tuf { url: url.clone(), root: root.clone() }));
+        }
+        Ok(self.trust.map(|known| match known {
+            KnownTrust::Embedded => TrustChoice::Embedded,
+            KnownTrust::PublicGood => TrustChoice::PublicGood,
+        }))
+    }
+
+    /// Returns the folder that caches lie in: the flag's, else the user's. Nothing without either.
+    #[must_use]
+    pub fn cache_folder(&self) -> Option<PathBuf> {
+        self.cache_dir.clone().or_else(environment::cache_folder)
+    }
+}
+
+impl RegistryFlags {
+    /// Returns the settings of a registry client. `registry` is the one that the flags' credentials are for.
+    pub fn options(&self, registry: Option<&str>) -> Result<RegistryOptions, Failure> {
+        let mut options = RegistryOptions::default();
+        if self.allow_http_registry {
+            options.plain_http = PlainHttp::Any;
+        }
+        options.ca_certificates = self.certificates()?;
+        options.credentials = self.credentials(registry)?;
+        options.proxies = proxies();
+        for mapping in &self.registry_map {
+            let (host, address) = mapping
+                .split_once('=')
+                .filter(|(host, address)| !host.is_empty() && !address.is_empty())
+                .ok_or_else(|| {
+                    let hint = "write HOST=ADDRESS, such as quay.io=127.0.0.1:5000".to_owned();
+                    Failure::usage("malformed-flag", format!("--registry-map {mapping}: no HOST=ADDRESS"), Some(hint))
+                })?;
+            options.hosts.insert(host.to_owned(), address.to_owned());
+        }
+        Ok(options)
+    }
+
+    /// Returns a client for services that are not registries. It follows no redirects.
+    pub fn service_client(&self) -> Result<reqwest::Client, Failure> {
+        http::client(&self.http_options()?)
+            .map_err(|error| Failure::new(&error, error.code(), error.class(), error.retryable(), None))
+    }
+
+    /// Returns the settings of such a client.
+    pub fn http_options(&self) -> Result<HttpOptions, Failure> {
+        let mut options = HttpOptions::default();
+        options.ca_certificates = self.certificates()?;
+        options.proxies = proxies();
+        Ok(options)
+    }
+
+    fn certificates(&self) -> Result<Vec<Vec<u8>>, Failure> {
+        self.registry_ca.iter().map(|path| files::read("registry-ca", path)).collect()
+    }
+
+    /// Flags before files; in files, the first that has something for a registry.
+    fn credentials(&self, registry: Option<&str>) -> Result<Credentials, Failure> {
+        let mut credentials = Credentials::new();
+        let of_flags = match (&self.registry_username, &self.registry_password, &self.registry_token) {
+            (Some(username), Some(password), _) => {
+                Some(Credential::Basic { username: username.clone(), password: Secret::new(password.clone()) })
+            }
+            (_, _, Some(token)) => Some(Credential::BearerToken(Secret::new(token.clone()))),
+            _ => None,
+        };
+        match (of_flags, registry) {
+            (Some(credential), Some(registry)) => credentials.add(registry, credential, "the command line"),
+            (Some(_), None) => {
+                let message = "there is no registry that the credentials of the flags could be for";
+                return Err(Failure::usage("no-registry", message, None));
+            }
+            (None, _) => {}
+        }
+        for path in environment::credential_files() {
+            credentials.extend(files::credentials(&path)?);
+        }
+        Ok(credentials)
+    }
+}
+
+fn proxies() -> Proxies {
+    let mut proxies = Proxies::default();
+    (proxies.http, proxies.https, proxies.except) = environment::proxies();
+    proxies
+}
+
+/// TUF metadata is signed, so plain http would be safe from forgery but not from being watched or frozen.
+fn check_tuf_url(url: &str) -> Result<(), Failure> {
+    let plain_host = url.strip_prefix("http://").map(host_of);
+    let fine = url.starts_with("https://") || plain_host.is_some_and(http::is_loopback_host);
+    if fine {
+        return Ok(());
+    }
+    let hint = "write https://..., or http:// with a loopback address".to_owned();
+    Err(Failure::usage("malformed-flag", format!("--tuf-url {url}: no https address"), Some(hint)))
+}
+
+fn host_of(rest: &str) -> &str {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.strip_prefix('[') {
+        Some(address) => address.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    }
+}
+
+/// Reads a file that the operator named, up to a bound.
+pub fn read_file(what: &str, path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    files::read_bounded(what, path, limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tuf_repository_is_reached_over_https_or_on_loopback() {
+        for fine in ["https://tuf.example", "http://127.0.0.1:80/x", "http://localhost:1", "http://[::1]:80/"] {
+            assert!(check_tuf_url(fine).is_ok(), "{fine}");
+        }
+        for refused in
+            ["http://tuf.example", "ftp://127.0.0.1", "tuf.example", "http://127.0.0.1.example/", "http://a@127.0.0.1/"]
+        {
+            assert!(check_tuf_url(refused).is_err(), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! What CI runs, in the order in which a failure is cheapest to see.
+
+use crate::flags::E2eFlags;
+use crate::shell::{cargo, run};
+use crate::{bans, e2e, tidy};
+
+pub(crate) fn all() -> anyhow::Result<()> {
+    run("formatting", &mut cargo(&["fmt", "--all", "--", "--check"]))?;
+    tidy::check()?;
+    bans::check()?;
+    let lints = ["clippy", "--locked", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+    run("lints", &mut cargo(&lints))?;
+    run("tests", &mut cargo(&["test", "--locked", "--workspace", "--all-features"]))?;
+    let documentation = ["doc", "--locked", "--workspace", "--all-features", "--no-deps"];
+    run("documentation", cargo(&documentation).env("RUSTDOCFLAGS", "-D warnings"))?;
+    e2e::run(&E2eFlags { binaries: None, keep: false })
+}
