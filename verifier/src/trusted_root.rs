@@ -63,6 +63,11 @@ impl TrustedRoot {
         &self.origin
     }
 
+    /// When the first of its logs began.
+    pub(crate) fn logs_begin(&self) -> Option<jiff::Timestamp> {
+        self.inner.tlogs.iter().filter_map(|log| log.public_key.valid_for.map(|range| range.start)).min()
+    }
+
     pub(crate) fn inner(&self) -> &SigstoreRoot {
         &self.inner
     }

@@ -173,14 +173,14 @@ impl Verifier {
         let outcome = match policy.assess(&facts, &asked_text, now) {
             Assessment::Accepted(accepted) => accept(&shaped, facts, &accepted, bytes, &tags).map(|s| (s, accepted)),
             Assessment::Denied(denials) => Err(Reason::Denied { denials }),
-            _ => Err(Reason::Denied { denials: Vec::new() }),
         };
         (outcome, tags)
     }
 
     fn facts(&self, asked: &Asked, shaped: &ShapedBundle, now: Timestamp) -> Result<SignatureFacts, Reason> {
         let digest = asked.reference.digest();
-        let authenticated = sigstore::authenticate(&self.sigstore, shaped, digest, now)?;
+        let authenticated =
+            sigstore::authenticate(&self.sigstore, shaped, digest, now).map_err(|reason| self.blame_clock(reason, now))?;
         let subjects = statement::subjects_of(&shaped.payload, digest)?;
         Ok(SignatureFacts {
             issuer: authenticated.issuer,
@@ -194,6 +194,14 @@ impl Verifier {
         })
     }
 
+    /// Before the first log of the trusted root began, no checkpoint can verify: then the clock is wrong, not the bundle.
+    fn blame_clock(&self, reason: Reason, now: Timestamp) -> Reason {
+        match (&reason, self.root.logs_begin()) {
+            (Reason::Inclusion { .. }, Some(time)) if now < time => Reason::ClockBehind { time, now },
+            _ => reason,
+        }
+    }
+
     /// Draws the verdict from what was judged.
     pub(crate) fn conclude(&self, asked: &Asked, judged: Judged, evidence: &Evidence, policy: &Policy) -> Verdict {
         let accepted: Vec<&Accepted> = judged.accepted.iter().collect();
@@ -201,7 +209,6 @@ impl Verifier {
         let (threshold, signers) = match decision {
             Decision::Satisfied { signers } => ((signers.len(), signers.len()), Some(signers)),
             Decision::Unsatisfied { needed, have } => ((needed, have), None),
-            _ => ((1, 0), None),
         };
         let unseen = evidence.not_examined > 0
             || !evidence.gaps.is_empty()

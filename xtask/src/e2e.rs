@@ -49,7 +49,6 @@ pub(crate) fn run(flags: &E2eFlags) -> anyhow::Result<()> {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the table is what this task is run for")]
 fn print(table: &Table) {
     println!("{table}");
     let by_place: BTreeMap<&str, usize> = table.counts();

@@ -1,6 +1,5 @@
 //! The tasks and their flags.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -22,8 +21,7 @@ pub(crate) enum Task {
     /// Runs the whole loop with the real binaries on the sandbox: sign, verify, install, and every refusal.
     E2e(E2eFlags),
     /// Serves an OCI registry and a Sigstore stack on loopback until it is stopped.
-    #[command(disable_help_flag = true)]
-    Sandbox(SandboxFlags),
+    Sandbox(sandbox::program::Arguments),
     /// Fails when the tree departs from the layout and rules of this project.
     Tidy,
 }
@@ -37,11 +35,4 @@ pub(crate) struct E2eFlags {
     /// Keeps the folder with everything that was written, and prints where it is.
     #[arg(long)]
     pub(crate) keep: bool,
-}
-
-#[derive(Args)]
-pub(crate) struct SandboxFlags {
-    /// What the sandbox's own `--help` lists.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) arguments: Vec<OsString>,
 }

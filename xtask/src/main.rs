@@ -26,7 +26,7 @@ fn run(arguments: flags::Arguments) -> anyhow::Result<()> {
         flags::Task::Bans => bans::check(),
         flags::Task::Ci => ci::all(),
         flags::Task::E2e(flags) => e2e::run(&flags),
-        flags::Task::Sandbox(flags) => sandbox::program::run(flags.arguments),
+        flags::Task::Sandbox(arguments) => sandbox::program::run(arguments),
         flags::Task::Tidy => tidy::check(),
     }
 }

@@ -96,7 +96,6 @@ impl NamedPolicy {
             Trust::PublicGood => Some(TrustSource::PublicGoodTuf),
             Trust::File(path) => Some(TrustSource::File(beside(path))),
             Trust::Tuf { url, root } => Some(TrustSource::Tuf { url: url.clone(), root: beside(root) }),
-            _ => None,
         }
     }
 }
