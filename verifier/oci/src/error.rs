@@ -1,8 +1,10 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::http::{HttpError, RedirectRefusal};
 use crate::index::ManifestError;
+use crate::referrers::ListingError;
 use crate::{Class, Digest, PinnedReference};
 
 /// What a registry answered instead of what was asked for: data for messages, nothing to decide on but the status.
@@ -106,6 +108,15 @@ pub enum RegistryError {
         #[source]
         source: HttpError,
     },
+    /// A list of referrers that is no image index.
+    #[error("{what}: the list is not usable")]
+    Listing {
+        /// What was asked for.
+        what: String,
+        /// What is wrong with it.
+        #[source]
+        source: ListingError,
+    },
     /// The registry has a referrers API that does not list what was just attached.
     #[error("{subject}: the referrers API does not list {referrer} after it was pushed")]
     NotListed {
@@ -122,6 +133,12 @@ pub enum RegistryError {
         /// What is wrong with it.
         #[source]
         source: ManifestError,
+    },
+    /// A media type that no header can carry.
+    #[error("`{media_type}` is not a media type")]
+    MediaType {
+        /// The text, fit for printing.
+        media_type: String,
     },
     /// The registry does not have it.
     #[error("{answer}")]
@@ -162,14 +179,23 @@ pub enum RegistryError {
         refusal: RedirectRefusal,
     },
     /// The body has another size than the descriptor says.
-    #[error("{what} has {actual} bytes, not {expected}")]
+    #[error("{what} does not have {expected} bytes, {actual} were seen")]
     SizeMismatch {
         /// What was read.
         what: String,
         /// The size in the descriptor.
         expected: u64,
-        /// The size that the registry states, or delivered.
+        /// The size that the registry states, or how many bytes were seen when it was clear.
         actual: u64,
+    },
+    /// The list that several referrers were to be added to could not be written.
+    #[error("{subject}: its referrers tag cannot be updated")]
+    TagSchema {
+        /// The subject.
+        subject: String,
+        /// Why, for all of them.
+        #[source]
+        source: Arc<RegistryError>,
     },
     /// The tag of the referrers tag schema holds something that is not an image index: it is not overwritten.
     #[error("{what} is in use for something that is not an image index")]
@@ -188,14 +214,12 @@ pub enum RegistryError {
         limit_entries: usize,
     },
     /// Other writers kept overwriting the index of the referrers tag schema.
-    #[error("{what} misses {missing} entries after {tries} tries: somebody else keeps writing it")]
+    #[error("{what} misses {missing} entries although they were written: somebody else keeps writing it")]
     TagSchemaLost {
         /// The tag.
         what: String,
         /// How many of our entries are not listed.
         missing: usize,
-        /// How often it was written.
-        tries: usize,
     },
     /// Too many requests.
     #[error("{answer}")]
@@ -265,11 +289,14 @@ impl RegistryError {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Address { .. } | Self::PlainHttp { .. } | Self::TooLarge { .. } => Class::Usage,
+            Self::Address { .. } | Self::MediaType { .. } | Self::PlainHttp { .. } | Self::TooLarge { .. } => {
+                Class::Usage
+            }
             Self::Answered { answer } if transient(answer.status) => Class::Unreachable,
             Self::CredentialsRejected { .. } | Self::Denied { .. } => Class::Denied,
             Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => Class::Rejected,
             Self::Http { source, .. } => source.class(),
+            Self::TagSchema { source, .. } => source.class(),
             Self::NotFound { .. } => Class::NotFound,
             Self::Throttled { .. } => Class::Throttled,
             Self::Certificate { .. }
@@ -280,6 +307,7 @@ impl RegistryError {
             | Self::Unreachable { .. } => Class::Unreachable,
             Self::Answered { .. }
             | Self::Challenge { .. }
+            | Self::Listing { .. }
             | Self::Manifest { .. }
             | Self::RangeIgnored { .. }
             | Self::RealmRefused { .. }
@@ -293,7 +321,7 @@ impl RegistryError {
 
     /// Returns the stable kebab-case name of the failure.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::Address { .. } => "registry-address",
             Self::Answered { .. } => "unexpected-answer",
@@ -303,7 +331,9 @@ impl RegistryError {
             Self::Denied { .. } => "access-denied",
             Self::DigestMismatch { .. } => "digest-mismatch",
             Self::Http { source, .. } => source.code(),
+            Self::Listing { .. } => "referrers-malformed",
             Self::Manifest { .. } => "manifest-malformed",
+            Self::MediaType { .. } => "media-type",
             Self::NotFound { .. } => "not-found",
             Self::NotListed { .. } => "referrer-not-listed",
             Self::PlainHttp { .. } => "plain-http",
@@ -311,6 +341,7 @@ impl RegistryError {
             Self::RealmRefused { .. } => "token-server-refused",
             Self::Redirect { .. } => "redirect-refused",
             Self::SizeMismatch { .. } => "size-mismatch",
+            Self::TagSchema { source, .. } => source.code(),
             Self::TagSchemaForeign { .. } => "referrers-tag-in-use",
             Self::TagSchemaFull { .. } => "referrers-tag-full",
             Self::TagSchemaLost { .. } => "referrers-tag-contended",
@@ -330,6 +361,7 @@ impl RegistryError {
         match self {
             Self::Answered { answer } => transient(answer.status),
             Self::Http { source, .. } => source.retryable(),
+            Self::TagSchema { source, .. } => source.retryable(),
             Self::NotListed { .. }
             | Self::TagSchemaLost { .. }
             | Self::Throttled { .. }
@@ -344,21 +376,20 @@ impl RegistryError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::CredentialsRejected { answer, origin } => {
-                format!("log in to {} again, or remove what {origin} has for it", answer.from)
+            Self::CredentialsRejected { origin, .. } => {
+                format!("log in to the registry again, or remove what {origin} has for it")
             }
             Self::Denied { withheld: Some(realm), .. } => {
-                format!("{realm} is not the registry's own token server; name it for this registry if it is yours")
+                format!("{realm} is not the registry's own token server, so credentials were not shown to it")
             }
-            Self::Denied { answer, .. } => {
-                format!("log in to {}, or ask for the right to this repository", answer.from)
-            }
+            Self::Denied { .. } => "log in to the registry, or ask for the right to this repository".to_owned(),
             Self::Certificate { .. } => "trust its certificate authority with --registry-ca".to_owned(),
             Self::PlainHttp { .. } => {
                 "serve the registry over https, or allow plain http with --allow-http-registry".to_owned()
             }
             Self::Throttled { answer } => format!("try again in {} s", answer.retry_after?.as_secs()),
             Self::TagSchemaForeign { .. } => "somebody uses this tag; move or delete it".to_owned(),
+            Self::TagSchema { source, .. } => return source.hint(),
             Self::Address { .. } => "a registry is a host with an optional port: registry.example.com:5000".to_owned(),
             _ => return None,
         })
@@ -366,7 +397,7 @@ impl RegistryError {
 
     /// Returns the HTTP status, where the failure is an answer.
     #[must_use]
-    pub const fn status(&self) -> Option<u16> {
+    pub fn status(&self) -> Option<u16> {
         match self.answer() {
             Some(answer) => Some(answer.status),
             None => None,
@@ -375,13 +406,14 @@ impl RegistryError {
 
     /// Returns the answer, where the failure is one.
     #[must_use]
-    pub const fn answer(&self) -> Option<&Answer> {
+    pub fn answer(&self) -> Option<&Answer> {
         match self {
             Self::Answered { answer }
             | Self::CredentialsRejected { answer, .. }
             | Self::Denied { answer, .. }
             | Self::NotFound { answer }
             | Self::Throttled { answer } => Some(answer),
+            Self::TagSchema { source, .. } => source.answer(),
             _ => None,
         }
     }

@@ -38,7 +38,11 @@ pub mod limits;
 pub mod media_type;
 #[cfg(feature = "client")]
 mod pull;
+#[cfg(feature = "client")]
+mod push;
 mod reference;
+#[cfg(feature = "client")]
+mod referrers;
 #[cfg(feature = "client")]
 mod registry;
 mod secret;
@@ -54,7 +58,11 @@ pub use digest::{Digest, DigestError, DigestHasher};
 pub use error::{Answer, RegistryError};
 #[cfg(feature = "client")]
 pub use http::PlainHttp;
+#[cfg(feature = "client")]
+pub use push::{Attached, Attachment, ManifestTarget, Pushed, Pusher, TagSchemaUpdate};
 pub use reference::{ImageReference, PinnedReference, ReferenceError, Repository, Tag};
+#[cfg(feature = "client")]
+pub use referrers::{ListingError, Place, PlaceKind, Referrers, ReferrersSource, Truncation};
 #[cfg(feature = "client")]
 pub use registry::{RawManifest, Registry, RegistryOptions, Resolved};
 pub use secret::Secret;

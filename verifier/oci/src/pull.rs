@@ -3,6 +3,7 @@ use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::RegistryError;
+use crate::http::HttpError;
 use crate::index::{Descriptor, Manifest};
 use crate::registry::{Call, Fetched, RawManifest, Registry, Resolved};
 use crate::{Digest, ImageReference, PinnedReference, Repository, Tag, limits};
@@ -34,7 +35,7 @@ impl Registry {
         let mut call = Call::read(what, pinned.repository(), format!("manifests/{}", pinned.digest()));
         call.method = Method::HEAD;
         call.headers = accept_manifests();
-        match self.fetch(&call, limits::ERROR_ANSWER_BYTES).await {
+        match self.open(&call).await {
             Ok(_) => Ok(true),
             Err(RegistryError::NotFound { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -63,7 +64,13 @@ impl Registry {
             return Err(RegistryError::TooLarge { what, size, limit });
         }
         let call = Call::read(what.clone(), repository, format!("blobs/{expected}"));
-        let bytes = self.fetch(&call, size).await?.bytes;
+        let bytes = match self.fetch(&call, size).await {
+            Ok(fetched) => fetched.bytes,
+            Err(RegistryError::Http { source: HttpError::TooLarge { .. }, .. }) => {
+                return Err(RegistryError::SizeMismatch { what, expected: size, actual: size.saturating_add(1) });
+            }
+            Err(error) => return Err(error),
+        };
         if bytes.len() as u64 != size {
             return Err(RegistryError::SizeMismatch { what, expected: size, actual: bytes.len() as u64 });
         }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 pub(crate) use answer::refusal;
 pub(crate) use endpoint::Endpoint;
-pub(crate) use exchange::{Call, Fetched, Target, Tries};
+pub(crate) use exchange::{Call, Fetched, Target};
 pub use options::RegistryOptions;
 pub(crate) use transport::Transport;
 

@@ -11,7 +11,7 @@ use super::{Endpoint, Registry, refusal};
 use crate::Repository;
 use crate::auth::{Access, Action, Challenge, Need, Next};
 use crate::error::RegistryError;
-use crate::http::{RetryPolicy, read_bounded};
+use crate::http::{RetryPolicy, read_bounded, same_origin, shown};
 
 /// One request to a registry, to be made as often as it takes.
 pub(crate) struct Call<'a> {
@@ -57,7 +57,9 @@ impl<'a> Call<'a> {
 
     fn url(&self, endpoint: &Endpoint) -> Result<Url, RegistryError> {
         match &self.target {
-            Target::Url(url) => Ok(url.clone()),
+            // Whoever made it has checked it; the authorization goes with it, so it is checked again.
+            Target::Url(url) if same_origin(&endpoint.base, url) => Ok(url.clone()),
+            Target::Url(url) => Err(RegistryError::Address { address: shown(url) }),
             Target::Path(path) => {
                 let path = format!("v2/{}/{path}", self.repository.path());
                 endpoint.base.join(&path).map_err(|_| RegistryError::Address { address: endpoint.registry.clone() })
