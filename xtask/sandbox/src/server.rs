@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
+use tokio::time::Sleep;
 
 use crate::exchange::{Call, Reply};
 use crate::faults::{Action, Faults};
@@ -69,7 +70,8 @@ impl Servers {
                 }
                 drop(stopped.await);
             });
-            runtime.shutdown_background();
+            // Waits for the listeners to close, so that their ports are free again.
+            runtime.shutdown_timeout(std::time::Duration::from_secs(5));
         })?;
         Ok(Servers { stop: Some(stop), thread: Some(thread) })
     }
@@ -168,9 +170,10 @@ async fn act(action: Option<Action>, answer: impl FnOnce() -> Reply) -> io::Resu
         Action::StallAfter(bytes) => {
             Ok(with_body(answer(), Some(()), |body| Outgoing::Part { start: first(&body, bytes), then: Then::Stall }))
         }
-        Action::Truncate(bytes) => {
-            Ok(with_body(answer(), Some(()), |body| Outgoing::Part { start: first(&body, bytes), then: Then::Close }))
-        }
+        Action::Truncate(bytes) => Ok(with_body(answer(), Some(()), |body| Outgoing::Part {
+            start: first(&body, bytes),
+            then: Then::Close(pause()),
+        })),
         Action::WrongContentType(to) => Ok(whole(answer().header(CONTENT_TYPE, to))),
         Action::Body(body) => Ok(whole(Reply { body: body.into(), ..answer() })),
         Action::Header(name, value) => Ok(whole(with_header(answer(), &name, value))),
@@ -196,6 +199,10 @@ fn with_header(mut reply: Reply, name: &str, value: Option<String>) -> Reply {
 
 fn first(body: &Bytes, bytes: usize) -> Option<Bytes> {
     Some(body.slice(..bytes.min(body.len())))
+}
+
+fn pause() -> Pin<Box<Sleep>> {
+    Box::pin(tokio::time::sleep(std::time::Duration::from_millis(100)))
 }
 
 fn closed() -> io::Error {
@@ -225,9 +232,9 @@ enum Outgoing {
     Part { start: Option<Bytes>, then: Then },
 }
 
-#[derive(Clone, Copy)]
 enum Then {
-    Close,
+    /// After a pause in which what was sent leaves the buffers.
+    Close(Pin<Box<Sleep>>),
     Stall,
 }
 
@@ -235,7 +242,7 @@ impl Body for Outgoing {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match self.get_mut() {
             Outgoing::Whole(body) => {
                 Poll::Ready(body.take().filter(|body| !body.is_empty()).map(|body| Ok(Frame::data(body))))
@@ -244,7 +251,7 @@ impl Body for Outgoing {
             Outgoing::Endless => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b' '; 16 << 10]))))),
             Outgoing::Part { start, then } => match (start.take().filter(|start| !start.is_empty()), then) {
                 (Some(start), _) => Poll::Ready(Some(Ok(Frame::data(start)))),
-                (None, Then::Close) => Poll::Ready(Some(Err(closed()))),
+                (None, Then::Close(pause)) => pause.as_mut().poll(context).map(|()| Some(Err(closed()))),
                 (None, Then::Stall) => Poll::Pending,
             },
         }
