@@ -1,0 +1,33 @@
+//! The command line: arguments become a request, the library signs, the result is printed.
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use countersign_cli::{Exit, program};
+
+mod identity;
+mod report;
+mod sign;
+
+/// Signs OCI images where they are built, without keys: an identity token becomes a certificate that lives for minutes.
+#[derive(Parser)]
+#[command(name = "countersign-signer", version, max_term_width = 110, after_help = sign::EXIT_CODES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Sign(Box<sign::SignArguments>),
+    /// Prints completions for a shell.
+    Completions {
+        /// The shell.
+        shell: program::Shell,
+    },
+}
+
+pub(crate) fn run(arguments: Arguments) -> Exit {
+    match arguments.command {
+        Command::Sign(arguments) => program::block_on(sign::run(*arguments)),
+        Command::Completions { shell } => program::completions(&mut Arguments::command(), shell),
+    }
+}

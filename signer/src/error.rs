@@ -1,0 +1,385 @@
+//! What can go wrong while signing, grouped by who has to act.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use countersign_oci::http::HttpError;
+use countersign_oci::{Class, Digest, PinnedReference, RegistryError, Repository};
+use jiff::Timestamp;
+
+use crate::services::{ConfigProblem, Service};
+
+/// Everything that stops a signature from being made or attached.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignError {
+    /// `-a` was given something other than `key=value`.
+    #[error("annotation {text:?} is not of the form key=value")]
+    AnnotationMalformed {
+        /// What was given.
+        text: String,
+    },
+    /// `-a` names a key that this program writes itself.
+    #[error("annotation key {key:?} is reserved")]
+    AnnotationReserved {
+        /// The key that was given.
+        key: String,
+    },
+    /// The certificate is for a key that is not ours.
+    #[error("the certificate from {url} is for another key than the one that was sent")]
+    CertificateForAnotherKey {
+        /// Where the certificate came from.
+        url: String,
+    },
+    /// The certificate does not live long enough to be used.
+    #[error("the certificate from {url} is valid until {not_after}, it is {now} now")]
+    CertificateNotUsable {
+        /// Where the certificate came from.
+        url: String,
+        /// The end of its validity.
+        not_after: Timestamp,
+        /// The time it was looked at.
+        now: Timestamp,
+    },
+    /// An index lists a manifest that its registry does not have.
+    #[error("child missing: {child} is listed in {index} but not in the registry")]
+    ChildMissing {
+        /// The manifest that is missing.
+        child: PinnedReference,
+        /// The index that lists it.
+        index: Digest,
+    },
+    /// Two references ask for the same subject with contradicting content types or sizes.
+    #[error("{digest} is described with different media types or sizes")]
+    ContradictingDescriptors {
+        /// The manifest.
+        digest: Digest,
+    },
+    /// A reference without a digest although `--require-digest` was given.
+    #[error("{reference} names no digest")]
+    DigestRequired {
+        /// What was given.
+        reference: String,
+    },
+    /// The HTTP client cannot be set up: a certificate or proxy that was configured is none.
+    #[error("the HTTP client cannot be set up")]
+    HttpClient {
+        /// What is wrong.
+        #[source]
+        source: HttpError,
+    },
+    /// There is no identity token, and nowhere to get one.
+    #[error("no identity token")]
+    IdentityTokenAbsent {
+        /// Whether this runs in a GitHub Actions job, where a permission is missing.
+        github_actions: bool,
+    },
+    /// The identity token has a claim that the certificate authority would refuse.
+    #[error("the identity token's claim {claim} is {found}, expected {expected}")]
+    IdentityTokenClaim {
+        /// The claim's name.
+        claim: &'static str,
+        /// What it holds.
+        found: String,
+        /// What it has to hold.
+        expected: String,
+    },
+    /// The file with the identity token cannot be read.
+    #[error("cannot read the identity token from {}", path.display())]
+    IdentityTokenFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The identity token is not a JSON Web Token.
+    #[error("the identity token from {origin} is not a JSON Web Token: {reason}")]
+    IdentityTokenMalformed {
+        /// Where the token came from.
+        origin: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The identity in the certificate cannot be written into a policy, so no consumer could name it.
+    #[error("the certificate's identity cannot be named in a policy")]
+    IdentityUnusable {
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The index holds more manifests, or nests deeper, than is walked.
+    #[error("{index} holds more than {limit} {what}")]
+    IndexTooLarge {
+        /// The index.
+        index: PinnedReference,
+        /// The limit that was exceeded.
+        limit: usize,
+        /// What was counted.
+        what: &'static str,
+    },
+    /// The operating system gave no randomness for a key.
+    #[error("no key pair could be generated")]
+    KeyGeneration,
+    /// The log says that the entry is there already, and what is there is not ours.
+    #[error("the log entry at {url} is not the one that was sent")]
+    LogEntryForeign {
+        /// Where the entry was read.
+        url: String,
+    },
+    /// No reference was given.
+    #[error("no reference to sign")]
+    NoReference,
+    /// The registry failed or refused.
+    #[error("cannot {action} {reference}")]
+    Registry {
+        /// What was tried.
+        action: &'static str,
+        /// For what.
+        reference: String,
+        /// What the registry said.
+        #[source]
+        source: RegistryError,
+    },
+    /// The bundle that was just made could not be checked.
+    #[error("the new bundle for {subject} could not be checked: {reason}")]
+    SelfVerificationUndecided {
+        /// The subject it was made for.
+        subject: PinnedReference,
+        /// What could not be seen.
+        reason: String,
+    },
+    /// The bundle that was just made would be refused by its consumers.
+    #[error("the new bundle for {subject} does not verify, nothing was attached: {reason}")]
+    SelfVerificationRejected {
+        /// The subject it was made for.
+        subject: PinnedReference,
+        /// Why it would be refused.
+        reason: String,
+    },
+    /// A service's answer is larger than any real one.
+    #[error("the answer of the {service} at {url} is larger than {limit} bytes")]
+    ServiceAnswerTooLarge {
+        /// Which service.
+        service: Service,
+        /// Where.
+        url: String,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A service's answer is not what its interface says.
+    #[error("the answer of the {service} at {url} is malformed: {what}")]
+    ServiceMalformed {
+        /// Which service.
+        service: Service,
+        /// Where.
+        url: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A service redirects; following would hand the identity token on.
+    #[error("the {service} at {url} redirects, which is not followed")]
+    ServiceRedirected {
+        /// Which service.
+        service: Service,
+        /// Where.
+        url: String,
+    },
+    /// A service refused the request.
+    #[error("the {service} at {url} answered {status}{}", quoted(message))]
+    ServiceRefused {
+        /// Which service.
+        service: Service,
+        /// Where.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// What it said, shortened.
+        message: String,
+        /// How long it asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// A service did not answer.
+    #[error("the {service} at {url} did not answer after {attempts} attempts")]
+    ServiceUnreachable {
+        /// Which service.
+        service: Service,
+        /// Where.
+        url: String,
+        /// How often it was tried.
+        attempts: u32,
+        /// The last failure.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The signing config is not one.
+    #[error("{origin} is not a signing config")]
+    SigningConfigMalformed {
+        /// The file or repository it came from.
+        origin: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The signing config cannot be used now.
+    #[error("{origin} names no usable {service}: {problem}")]
+    SigningConfigUnusable {
+        /// The file or repository it came from.
+        origin: String,
+        /// Which service.
+        service: Service,
+        /// What is wrong.
+        problem: ConfigProblem,
+    },
+    /// An index lists something that is neither an image manifest nor an index.
+    #[error("{child}, listed in {index}, has the media type {media_type}, which cannot be signed")]
+    UnknownManifestType {
+        /// The entry.
+        child: Digest,
+        /// The index that lists it.
+        index: Digest,
+        /// Its media type.
+        media_type: String,
+    },
+    /// A repository that will have to hold the signature cannot be written to.
+    #[error("{repository} cannot be written to")]
+    WriteRefused {
+        /// The repository.
+        repository: Repository,
+        /// What the registry said.
+        #[source]
+        source: RegistryError,
+    },
+}
+
+impl SignError {
+    /// Who has to act, and whether the answer is "no" or "don't know".
+    pub fn class(&self) -> Class {
+        match self {
+            Self::AnnotationMalformed { .. }
+            | Self::AnnotationReserved { .. }
+            | Self::DigestRequired { .. }
+            | Self::HttpClient { .. }
+            | Self::IdentityTokenAbsent { .. }
+            | Self::IdentityTokenClaim { .. }
+            | Self::IdentityTokenFile { .. }
+            | Self::IdentityTokenMalformed { .. }
+            | Self::NoReference
+            | Self::SigningConfigMalformed { .. }
+            | Self::SigningConfigUnusable { .. } => Class::Usage,
+            Self::ChildMissing { .. } => Class::NotFound,
+            Self::SelfVerificationRejected { .. } => Class::Rejected,
+            Self::Registry { source, .. } | Self::WriteRefused { source, .. } => source.class(),
+            Self::ServiceRefused { status, .. } => class_of_status(*status),
+            Self::KeyGeneration | Self::SelfVerificationUndecided { .. } | Self::ServiceUnreachable { .. } => {
+                Class::Unreachable
+            }
+            Self::CertificateForAnotherKey { .. }
+            | Self::CertificateNotUsable { .. }
+            | Self::ContradictingDescriptors { .. }
+            | Self::IdentityUnusable { .. }
+            | Self::IndexTooLarge { .. }
+            | Self::LogEntryForeign { .. }
+            | Self::ServiceAnswerTooLarge { .. }
+            | Self::ServiceMalformed { .. }
+            | Self::ServiceRedirected { .. }
+            | Self::UnknownManifestType { .. } => Class::Malformed,
+        }
+    }
+
+    /// The stable name of this failure in JSON output.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::AnnotationMalformed { .. } => "annotation-malformed",
+            Self::AnnotationReserved { .. } => "annotation-reserved",
+            Self::CertificateForAnotherKey { .. } => "certificate-for-another-key",
+            Self::CertificateNotUsable { .. } => "certificate-not-usable",
+            Self::ChildMissing { .. } => "child-missing",
+            Self::ContradictingDescriptors { .. } => "contradicting-descriptors",
+            Self::DigestRequired { .. } => "digest-required",
+            Self::HttpClient { source } => source.code(),
+            Self::IdentityTokenAbsent { .. } => "identity-token-absent",
+            Self::IdentityTokenClaim { .. } => "identity-token-claim",
+            Self::IdentityTokenFile { .. } => "identity-token-file",
+            Self::IdentityTokenMalformed { .. } => "identity-token-malformed",
+            Self::IdentityUnusable { .. } => "identity-unusable",
+            Self::IndexTooLarge { .. } => "index-too-large",
+            Self::KeyGeneration => "key-generation",
+            Self::LogEntryForeign { .. } => "log-entry-foreign",
+            Self::NoReference => "no-reference",
+            Self::Registry { source, .. } => source.code(),
+            Self::SelfVerificationRejected { .. } => "self-verification-rejected",
+            Self::SelfVerificationUndecided { .. } => "self-verification-undecided",
+            Self::ServiceAnswerTooLarge { .. } => "service-answer-too-large",
+            Self::ServiceMalformed { .. } => "service-malformed",
+            Self::ServiceRedirected { .. } => "service-redirected",
+            Self::ServiceRefused { .. } => "service-refused",
+            Self::ServiceUnreachable { .. } => "service-unreachable",
+            Self::SigningConfigMalformed { .. } => "signing-config-malformed",
+            Self::SigningConfigUnusable { .. } => "signing-config-unusable",
+            Self::UnknownManifestType { .. } => "unknown-manifest-type",
+            Self::WriteRefused { .. } => "write-refused",
+        }
+    }
+
+    /// Whether the same call may succeed later without anybody changing anything.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Registry { source, .. } | Self::WriteRefused { source, .. } => source.retryable(),
+            Self::ServiceRefused { status, .. } => retryable_status(*status),
+            Self::SelfVerificationUndecided { .. } | Self::ServiceUnreachable { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// What the person could do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::AnnotationReserved { .. } => {
+                "keys that begin with dev.countersign. are written from the references themselves"
+            }
+            Self::ChildMissing { .. } => {
+                "push every manifest of the index first, or sign only the index with --index-only"
+            }
+            Self::IdentityTokenAbsent { github_actions: true } => {
+                "give the job the permission `id-token: write`; a workflow of a fork's pull request cannot have it"
+            }
+            Self::IdentityTokenAbsent { .. } => {
+                "give --identity-token, or set SIGSTORE_ID_TOKEN to a token with the audience sigstore"
+            }
+            Self::IdentityTokenClaim { claim: "aud", .. } => {
+                "ask the identity provider for a token with the audience sigstore"
+            }
+            Self::Registry { source, .. } | Self::WriteRefused { source, .. } => {
+                return source.hint();
+            }
+            Self::SelfVerificationRejected { .. } => {
+                "the trusted root has to belong to the services of the signing config"
+            }
+            Self::SigningConfigUnusable { problem: ConfigProblem::TimestampRequired, .. } => {
+                "add a timestamp authority to the signing config, or use a Rekor v1 log"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// Whether a service that answers this status may answer otherwise a moment later.
+pub(crate) fn retryable_status(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+fn class_of_status(status: u16) -> Class {
+    match status {
+        429 => Class::Throttled,
+        404 => Class::NotFound,
+        408 | 500..=599 => Class::Unreachable,
+        400..=499 => Class::Denied,
+        _ => Class::Malformed,
+    }
+}
+
+fn quoted(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message:?}") }
+}

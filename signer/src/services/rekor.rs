@@ -1,0 +1,265 @@
+//! One entry in the transparency log, in either of its versions.
+
+use std::collections::HashMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use countersign_oci::Digest;
+use serde::{Deserialize, Serialize};
+use sigstore_rekor::{HashedRekordV2, LogEntry, RekorV2KeyDetails};
+use sigstore_types::{KindVersion, Sha256Hash, TransparencyLogEntry};
+use url::Url;
+
+use super::bundle::SignedEnvelope;
+use super::config::{Log, RekorVersion};
+use super::endpoint;
+use super::fulcio::Certificate;
+use super::service::Service;
+use super::transport::{Answer, Call, Transport};
+use crate::error::SignError;
+
+/// What came of submitting an entry.
+pub(super) enum Submitted {
+    /// The log holds it.
+    Entry(Box<TransparencyLogEntry>),
+    /// The log says it knows the entry but does not show it: a new signature is a new entry.
+    KnownAlready,
+}
+
+/// Submits an envelope. Refuses an entry that is not for this very signature.
+pub(super) async fn submit(
+    transport: &Transport,
+    log: &Log,
+    certificate: &Certificate,
+    envelope: &SignedEnvelope,
+) -> Result<Submitted, SignError> {
+    match log.version {
+        RekorVersion::V1 => submit_v1(transport, &log.url, certificate, envelope).await,
+        RekorVersion::V2 => submit_v2(transport, &log.url, certificate, envelope).await,
+    }
+}
+
+async fn submit_v1(
+    transport: &Transport,
+    log: &Url,
+    certificate: &Certificate,
+    envelope: &SignedEnvelope,
+) -> Result<Submitted, SignError> {
+    let proposed = ProposedEntry {
+        api_version: "0.0.1",
+        kind: "dsse",
+        spec: ProposedSpec {
+            proposed_content: ProposedContent {
+                envelope: envelope.to_json(),
+                verifiers: [STANDARD.encode(certificate.der.to_pem())],
+            },
+        },
+    };
+    let url = endpoint(log, "api/v1/log/entries");
+    let call = call(&url);
+    let answer = post(transport, &call, &proposed).await?;
+    if answer.status == 409 {
+        return already_logged(transport, log, &call, &answer, envelope).await;
+    }
+    let entry = parse_v1(&call, &answer.body)?;
+    if !Logged::read(&entry).is_some_and(|logged| logged.is_for(envelope)) {
+        return Err(call.malformed("the entry is not for the envelope that was sent"));
+    }
+    Ok(Submitted::Entry(Box::new(entry)))
+}
+
+/// A repeated request whose first answer was lost: the entry exists, under the address that the log gives.
+async fn already_logged(
+    transport: &Transport,
+    log: &Url,
+    conflict: &Call<'_>,
+    answer: &Answer,
+    envelope: &SignedEnvelope,
+) -> Result<Submitted, SignError> {
+    let Some(uuid) = answer.location.as_deref().and_then(entry_uuid) else {
+        return Ok(Submitted::KnownAlready);
+    };
+    let url = endpoint(log, &format!("api/v1/log/entries/{uuid}"));
+    let call = Call { url: &url, conflict_is_answer: false, ..*conflict };
+    let answer = transport.send(&call, |client| client.get(url.clone())).await?;
+    let entry = parse_v1(&call, &answer.body)?;
+    if !Logged::read(&entry).is_some_and(|logged| logged.is_for(envelope)) {
+        return Err(SignError::LogEntryForeign { url: call.shown_url() });
+    }
+    Ok(Submitted::Entry(Box::new(entry)))
+}
+
+/// The entry's name is the last part of the location; only the name is believed, never host or path.
+fn entry_uuid(location: &str) -> Option<&str> {
+    let uuid = location.rsplit('/').next()?;
+    let plausible = matches!(uuid.len(), 64 | 80) && uuid.bytes().all(|byte| byte.is_ascii_hexdigit());
+    plausible.then_some(uuid)
+}
+
+fn parse_v1(call: &Call<'_>, body: &[u8]) -> Result<TransparencyLogEntry, SignError> {
+    let mut entries: HashMap<String, LogEntry> =
+        serde_json::from_slice(body).map_err(|error| call.malformed(error.to_string()))?;
+    let only = entries.keys().next().cloned();
+    let entry = match only {
+        Some(uuid) if entries.len() == 1 => entries.remove(&uuid),
+        _ => None,
+    };
+    let entry = entry.ok_or_else(|| call.malformed("not exactly one entry"))?;
+    let entry = entry.to_bundle_entry(KindVersion::DsseV001).map_err(|error| call.malformed(error.to_string()))?;
+    with_proof(call, entry)
+}
+
+async fn submit_v2(
+    transport: &Transport,
+    log: &Url,
+    certificate: &Certificate,
+    envelope: &SignedEnvelope,
+) -> Result<Submitted, SignError> {
+    let proposed = HashedRekordV2::new_with_certificate(
+        &Sha256Hash::new(*envelope.message_digest().bytes()),
+        envelope.signature(),
+        &certificate.der,
+        RekorV2KeyDetails::PkixEcdsaP256Sha256,
+    );
+    let url = endpoint(log, "api/v2/log/entries");
+    let call = call(&url);
+    let answer = post(transport, &call, &proposed).await?;
+    if answer.status == 409 {
+        return Ok(Submitted::KnownAlready);
+    }
+    let entry: TransparencyLogEntry =
+        serde_json::from_slice(&answer.body).map_err(|error| call.malformed(error.to_string()))?;
+    if entry.kind_version != KindVersion::HashedRekordV002 {
+        return Err(call.malformed("the entry is not a hashedrekord 0.0.2"));
+    }
+    if !Logged::read(&entry).is_some_and(|logged| logged.is_for(envelope)) {
+        return Err(call.malformed("the entry is not for the envelope that was sent"));
+    }
+    Ok(Submitted::Entry(Box::new(with_proof(&call, entry)?)))
+}
+
+fn with_proof(call: &Call<'_>, entry: TransparencyLogEntry) -> Result<TransparencyLogEntry, SignError> {
+    match &entry.inclusion_proof {
+        Some(proof) if !proof.checkpoint.is_empty() => Ok(entry),
+        _ => Err(call.malformed("the entry has no inclusion proof with a checkpoint")),
+    }
+}
+
+fn call(url: &Url) -> Call<'_> {
+    Call { service: Service::Rekor, url, conflict_is_answer: true }
+}
+
+async fn post(transport: &Transport, call: &Call<'_>, entry: &impl Serialize) -> Result<Answer, SignError> {
+    let body = serde_json::to_vec(entry).expect("strings and bytes always serialise");
+    transport
+        .send(call, |client| {
+            client
+                .post(call.url.clone())
+                .header("content-type", "application/json")
+                .header("accept", "application/json")
+                .body(body.clone())
+        })
+        .await
+}
+
+/// What an entry says it is about, in either version.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Logged {
+    spec: LoggedSpec,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LoggedSpec {
+    payload_hash: Option<LoggedHash>,
+    #[serde(default)]
+    signatures: Vec<LoggedSignature>,
+    #[serde(rename = "hashedRekordV002")]
+    hashed_rekord: Option<LoggedHashedRekord>,
+}
+
+#[derive(Deserialize)]
+struct LoggedHash {
+    value: String,
+}
+
+#[derive(Deserialize)]
+struct LoggedSignature {
+    signature: String,
+}
+
+#[derive(Deserialize)]
+struct LoggedHashedRekord {
+    data: LoggedData,
+    signature: LoggedContent,
+}
+
+#[derive(Deserialize)]
+struct LoggedData {
+    digest: String,
+}
+
+#[derive(Deserialize)]
+struct LoggedContent {
+    content: String,
+}
+
+impl Logged {
+    fn read(entry: &TransparencyLogEntry) -> Option<Self> {
+        serde_json::from_slice(entry.canonicalized_body.as_bytes()).ok()
+    }
+
+    fn is_for(&self, envelope: &SignedEnvelope) -> bool {
+        let signature = envelope.signature().to_base64();
+        if let Some(rekord) = &self.spec.hashed_rekord {
+            let digest = STANDARD.encode(envelope.message_digest().bytes());
+            return rekord.signature.content == signature && rekord.data.digest == digest;
+        }
+        let payload = Digest::of(envelope.payload()).hex();
+        let payload_matches = self.spec.payload_hash.as_ref().is_some_and(|hash| hash.value == payload);
+        payload_matches && matches!(self.spec.signatures.as_slice(), [only] if only.signature == signature)
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProposedEntry {
+    api_version: &'static str,
+    kind: &'static str,
+    spec: ProposedSpec,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProposedSpec {
+    proposed_content: ProposedContent,
+}
+
+#[derive(Serialize)]
+struct ProposedContent {
+    envelope: String,
+    verifiers: [String; 1],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_name_of_a_logged_entry_is_taken_from_a_location() {
+        let uuid = "a".repeat(64);
+        let sharded = "0".repeat(80);
+        let table = [
+            (format!("/api/v1/log/entries/{uuid}"), Some(uuid.as_str())),
+            (format!("https://evil.example/x/{sharded}"), Some(sharded.as_str())),
+            ("/api/v1/log/entries/".to_owned(), None),
+            (format!("/api/v1/log/entries/{uuid}?x=1"), None),
+            (format!("/api/v1/log/entries/{}", "g".repeat(64)), None),
+            ("..".to_owned(), None),
+        ];
+        for (location, expected) in &table {
+            assert_eq!(entry_uuid(location), *expected, "{location}");
+        }
+    }
+}
