@@ -63,6 +63,9 @@ impl Fault {
     }
 }
 
+/// Makes one body of another.
+pub type Edit = Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
+
 /// What a fault does to the answer.
 ///
 /// In the first group the service never sees the request; in the second it does its work and the answer is changed.
@@ -101,6 +104,8 @@ pub enum Action {
     WrongContentType(String),
     /// Answers as usual, but with this body.
     Body(Vec<u8>),
+    /// Answers as usual, but with the body that this makes of the usual one: a forged promise, a swapped certificate.
+    Edit(Edit),
     /// Answers as usual, but with this header (`None`: without it).
     Header(String, Option<String>),
 }
@@ -130,6 +135,7 @@ impl std::fmt::Debug for Action {
             Action::Truncate(bytes) => f.debug_tuple("Truncate").field(bytes).finish(),
             Action::WrongContentType(to) => f.debug_tuple("WrongContentType").field(to).finish(),
             Action::Body(body) => f.debug_tuple("Body").field(&body.len()).finish(),
+            Action::Edit(_) => f.write_str("Edit"),
             Action::Header(name, value) => f.debug_tuple("Header").field(name).field(value).finish(),
         }
     }

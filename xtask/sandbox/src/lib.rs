@@ -58,7 +58,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 
 pub use clock::Clock;
-pub use faults::{Action, Fault, FaultGuard};
+pub use faults::{Action, Edit, Fault, FaultGuard};
 pub use identity::GithubIdentity;
 pub use keys::{EcdsaKey, Ed25519Key, Keys};
 pub use log::{Request, Service};

@@ -35,6 +35,9 @@ pub struct Arguments {
     /// Repository that the ambient identity is the release workflow of
     #[arg(long, value_name = "OWNER/NAME", default_value = "octo/app")]
     pub repository: String,
+    /// Serve until killed, even when standard input is closed
+    #[arg(long)]
+    pub keep_running: bool,
     /// Form of what is printed
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
@@ -62,7 +65,7 @@ pub enum Output {
     Json,
 }
 
-/// Starts a sandbox, prints it, and serves until standard input closes or a signal ends the process.
+/// Starts a sandbox, prints it, and serves until standard input closes (unless it is to keep running) or a signal ends the process.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (user, password) = (arguments.user.clone(), arguments.password.clone());
     let auth = match arguments.auth {
@@ -77,7 +80,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         ..Options::default()
     };
     let sandbox = Sandbox::start(options)?;
-    let files = sandbox.write_trust(&arguments.dir)?;
+    let dir = std::path::absolute(&arguments.dir).context("find the folder of the trust files")?;
+    let files = sandbox.write_trust(&dir)?;
     let ambient = sandbox.ambient(&GithubIdentity::of(&arguments.repository));
     let printed = match arguments.output {
         Output::Text => text(&sandbox, &files, &ambient),
@@ -86,7 +90,13 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(printed.as_bytes()).and_then(|()| stdout.flush()).context("print the URLs")?;
     drop(stdout);
-    wait_for_end()
+    wait_for_end()?;
+    if arguments.keep_running {
+        loop {
+            std::thread::park();
+        }
+    }
+    Ok(())
 }
 
 /// A terminal's or a parent's closed input ends the program; Ctrl-C ends it as it ends every program.
@@ -116,11 +126,19 @@ fn facts(sandbox: &Sandbox, files: &TrustFiles) -> Vec<(&'static str, String)> {
 }
 
 fn text(sandbox: &Sandbox, files: &TrustFiles, ambient: &[(String, String)]) -> String {
-    let facts = facts(sandbox, files).into_iter().map(|(name, value)| format!("export SANDBOX_{name}='{value}'\n"));
-    let ambient = ambient.iter().map(|(name, value)| format!("export {name}='{value}'\n"));
-    let header = std::iter::once("# the sandbox serves until its standard input closes\n".to_owned());
-    let middle = std::iter::once("# the ambient protocol of GitHub Actions\n".to_owned());
-    header.chain(facts).chain(middle).chain(ambient).collect()
+    let mut text = "# the sandbox serves until its standard input closes\n".to_owned();
+    for (name, value) in facts(sandbox, files) {
+        text += &export(&format!("SANDBOX_{name}"), &value);
+    }
+    text += "# the ambient protocol of GitHub Actions\n";
+    for (name, value) in ambient {
+        text += &export(name, value);
+    }
+    text
+}
+
+fn export(name: &str, value: &str) -> String {
+    format!("export {name}='{}'\n", value.replace('\'', r"'\''"))
 }
 
 fn json(sandbox: &Sandbox, files: &TrustFiles, ambient: &[(String, String)]) -> String {

@@ -176,6 +176,11 @@ async fn act(action: Option<Action>, answer: impl FnOnce() -> Reply) -> io::Resu
         })),
         Action::WrongContentType(to) => Ok(whole(answer().header(CONTENT_TYPE, to))),
         Action::Body(body) => Ok(whole(Reply { body: body.into(), ..answer() })),
+        Action::Edit(edit) => {
+            let reply = answer();
+            let body = edit(&reply.body).into();
+            Ok(whole(Reply { body, ..reply }))
+        }
         Action::Header(name, value) => Ok(whole(with_header(answer(), &name, value))),
     }
 }

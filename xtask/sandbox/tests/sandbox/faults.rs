@@ -148,6 +148,8 @@ async fn head_and_body_are_changed() {
     assert_eq!(header(&response, "x-new"), "1");
     let response = changed(Action::Body(b"other".to_vec())).await;
     assert_eq!(response.text().await.unwrap(), "other");
+    let response = changed(Action::Edit(Arc::new(|body| [body, b"!"].concat()))).await;
+    assert_eq!(response.text().await.unwrap(), "0123456789!");
     let response = changed(Action::Redirect("http://127.0.0.1:1/".to_owned())).await;
     assert_eq!((response.status().as_u16(), header(&response, "location")), (307, "http://127.0.0.1:1/"));
 }
