@@ -25,7 +25,7 @@ pub struct Gallery {
     pub mirrors: Vec<String>,
     /// What its images must satisfy.
     pub trust: GalleryTrust,
-    /// For a registry host that entries name, the `host[:port]` to connect to.
+    /// For a registry host that entries name, the `host[:port]` to connect to, with `http://` or `https://` where that matters.
     pub hosts: BTreeMap<String, String>,
     /// Whether digests of the index count as integrity although the index is not signed.
     pub trust_index_digests: bool,
@@ -95,6 +95,32 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// A stable name for the error, for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Contradiction { .. } => "gallery-contradiction",
+            Self::Document(source) | Self::Policy { source, .. } => source.code(),
+            Self::DuplicateName { .. } => "duplicate-gallery",
+            Self::Empty { .. } => "no-galleries",
+            Self::Host { .. } => "malformed-host",
+        }
+    }
+
+    /// What the operator can do.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Contradiction { .. } => {
+                Some("a rejected signature is final: leave out `unverified`, or the policy".to_owned())
+            }
+            Self::Document(source) | Self::Policy { source, .. } => source.hint(),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a gallery: a mapping with `name` and `url`")]
 struct GalleryDocument {
@@ -141,6 +167,13 @@ impl Config {
         Ok(Self { galleries })
     }
 
+    /// Connects to `address` where an entry of any gallery names `host`, unless the gallery itself says where.
+    pub fn map_host(&mut self, host: &str, address: &str) {
+        for gallery in &mut self.galleries {
+            gallery.hosts.entry(host.to_owned()).or_insert_with(|| address.to_owned());
+        }
+    }
+
     /// The galleries, in the config's order.
     #[must_use]
     pub fn galleries(&self) -> &[Gallery] {
@@ -165,8 +198,10 @@ impl GalleryDocument {
             (Some(_), Some(_)) => return Err(ConfigError::Contradiction { origin: origin.to_owned(), gallery: name }),
         };
         let hosts = hosts.unwrap_or_default();
-        if let Some(host) = hosts.iter().flat_map(|(from, to)| [from, to]).find(|host| !is_host(host)) {
-            return Err(ConfigError::Host { origin: origin.to_owned(), gallery: name, host: host.clone() });
+        let addresses = hosts.values().map(|to| to.trim_start_matches("http://").trim_start_matches("https://"));
+        if let Some(host) = hosts.keys().map(String::as_str).chain(addresses).find(|host| !is_host(host)) {
+            let host = host.to_owned();
+            return Err(ConfigError::Host { origin: origin.to_owned(), gallery: name, host });
         }
         let mirrors = mirrors.unwrap_or_default();
         let trust_index_digests = trust_index_digests.unwrap_or(false);
@@ -296,7 +331,7 @@ mod tests {
     #[test]
     fn names_and_hosts_leave_no_doubt() {
         assert!(matches!(refusal("[{name: a, url: x}, {name: a, url: y}]"), ConfigError::DuplicateName { .. }));
-        for host in ["http://x", "a/b", "a:b", "a:0", "a:70000", "", "a b", "user@a"] {
+        for host in ["ftp://x", "http://x/y", "a/b", "a:b", "a:0", "a:70000", "", "a b", "user@a"] {
             let text = format!("[{{name: a, url: x, hosts: {{quay.io: \"{host}\"}}}}]");
             assert!(matches!(refusal(&text), ConfigError::Host { .. }), "{host:?}");
         }

@@ -7,7 +7,7 @@ use std::ffi::{CStr, CString};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -232,12 +232,6 @@ impl Root {
         let removed = remove_at(parent, &leaf, 0);
         self.last = None;
         removed
-    }
-
-    /// The directory's own handle.
-    #[must_use]
-    pub(crate) fn handle(&self) -> BorrowedFd<'_> {
-        self.directory.as_fd()
     }
 
     fn parent<'path>(&mut self, path: &'path RelativePath) -> io::Result<(BorrowedFd<'_>, &'path str)> {

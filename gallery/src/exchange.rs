@@ -134,7 +134,8 @@ pub(crate) fn sync_tree(path: &Path) -> io::Result<()> {
 
 /// Whether an error says that the file system does not know the flag, and not that the rename failed.
 fn is_refused(error: Errno) -> bool {
-    matches!(error, Errno::INVAL | Errno::NOSYS | Errno::NOTSUP | Errno::OPNOTSUPP)
+    // One number on Linux, two on macOS.
+    matches!(error, Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) || error == Errno::OPNOTSUPP
 }
 
 #[cfg(test)]

@@ -8,8 +8,6 @@ pub(crate) const INDEX_SCALAR_BYTES: usize = 32 * 1024 * 1024;
 pub(crate) const INDEX_DEPTH: usize = 16;
 /// Mirrors that one entry may name: each is a request that the index can make us send.
 pub(crate) const ENTRY_MIRRORS: usize = 16;
-/// Redirects that a read follows.
-pub(crate) const REDIRECTS: usize = 5;
 
 /// Bytes of an image config.
 pub(crate) const IMAGE_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
@@ -17,6 +15,8 @@ pub(crate) const IMAGE_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
 pub(crate) const LAYERS: usize = 128;
 /// Indexes inside an index.
 pub(crate) const INDEX_NESTING: usize = 4;
+/// Indexes inside one index, at all depths.
+pub(crate) const NESTED_INDEXES: usize = 32;
 /// Layers that arrive at the same time.
 pub(crate) const PARALLEL_LAYERS: usize = 4;
 /// Attempts for the bytes of one layer from one source.

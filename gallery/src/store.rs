@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use self::lock::Lock;
 pub use self::metadata::Metadata;
-pub use self::receipt::{Receipt, SignatureRecord, Verification};
+pub use self::receipt::{Receipt, SCHEMA as RECEIPT_SCHEMA, SignatureRecord, Verification};
 use crate::confine::{RelativePath, Root};
 use crate::exchange::{self, Method, Replaced};
 use crate::limits;
@@ -30,6 +30,7 @@ use crate::name::EntryName;
 #[derive(Clone, Debug)]
 pub struct Store {
     path: PathBuf,
+    method: Method,
 }
 
 /// What stands under an entry's name.
@@ -52,6 +53,16 @@ pub enum State {
         /// Whether it has records of an installation and so may be replaced.
         ours: bool,
     },
+}
+
+/// One entry of [`Store::list`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Listed {
+    /// Its name.
+    pub name: EntryName,
+    /// What stands under it.
+    pub state: Result<State, StoreError>,
 }
 
 /// An installed backend.
@@ -103,7 +114,6 @@ pub enum StoreError {
 #[derive(Debug)]
 pub(crate) struct Work {
     store: Store,
-    method: Method,
     /// Directories that did not exist before, the outermost first.
     created: Vec<PathBuf>,
     /// Names that a killed process had left without their backend, put back.
@@ -121,7 +131,13 @@ impl Store {
     /// Names a backends path, which need not exist.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), method: Method::Exchange }
+    }
+
+    /// Replaces backends by two renames even where the file system offers to exchange directories in one step.
+    #[must_use]
+    pub fn with_two_renames(self) -> Self {
+        Self { method: Method::TwoRenames, ..self }
     }
 
     /// The path.
@@ -166,7 +182,7 @@ impl Store {
     }
 
     /// All entries that stand in the backends path, by name; one that cannot be read says so and hides no other.
-    pub fn list(&self) -> Result<Vec<(EntryName, Result<State, StoreError>)>, StoreError> {
+    pub fn list(&self) -> Result<Vec<Listed>, StoreError> {
         let disk = |source| StoreError::Disk { action: "read", path: self.path.clone(), source };
         let entries = match fs::read_dir(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -177,21 +193,17 @@ impl Store {
             let name = entry.map_err(disk)?.file_name();
             if let Some(name) = name.to_str().and_then(|name| name.parse::<EntryName>().ok()) {
                 let state = self.state(&name);
-                found.push((name, state));
+                found.push(Listed { name, state });
             }
         }
-        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        found.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(found)
     }
 
     /// Takes the lock, makes the directories that are missing, and repairs what a killed process left.
     pub(crate) fn begin(&self) -> Result<Work, StoreError> {
-        self.begin_with(Method::Exchange)
-    }
-
-    pub(crate) fn begin_with(&self, method: Method) -> Result<Work, StoreError> {
         let area = self.path.join(AREA);
-        let mut work = Work { store: self.clone(), method, created: Vec::new(), restored: Vec::new(), lock: None };
+        let mut work = Work { store: self.clone(), created: Vec::new(), restored: Vec::new(), lock: None };
         work.create_directories(&self.path)?;
         let lock = Lock::acquire(&area, &area.join("lock"));
         let disk = |path: &Path| {
@@ -208,6 +220,11 @@ impl Store {
 }
 
 impl Work {
+    /// The backends path.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Names whose backend a killed process had set aside, now back in their place.
     pub(crate) fn restored(&self) -> &[String] {
         &self.restored
@@ -253,7 +270,7 @@ impl Work {
                 return Err(StoreError::Occupied { path: live, reason });
             }
             _ => {
-                let replaced = exchange::replace(&tree, &live, &aside, self.method).map_err(disk)?;
+                let replaced = exchange::replace(&tree, &live, &aside, self.store.method).map_err(disk)?;
                 exchange::sync_directory(&self.store.path).map_err(disk)?;
                 if replaced == Replaced::Aside {
                     exchange::remove(&aside).map_err(disk)?;
@@ -375,7 +392,11 @@ mod tests {
         }
 
         fn install(&self, method: Method, text: &str) -> PathBuf {
-            let work = self.store.begin_with(method).unwrap();
+            let store = match method {
+                Method::Exchange => self.store.clone(),
+                Method::TwoRenames => self.store.clone().with_two_renames(),
+            };
+            let work = store.begin().unwrap();
             work.activate(stage(&work, text), &name(), false).unwrap()
         }
 
@@ -478,7 +499,7 @@ mod tests {
         scene.install(Method::Exchange, "one");
         let work = scene.store.begin().unwrap();
         let _staging = stage(&work, "half");
-        let names: Vec<_> = scene.store.list().unwrap().into_iter().map(|(name, _)| name.to_string()).collect();
+        let names: Vec<_> = scene.store.list().unwrap().into_iter().map(|listed| listed.name.to_string()).collect();
         assert_eq!(names, ["x"]);
     }
 
@@ -514,8 +535,8 @@ mod tests {
         fs::write(other.join(RUN_FILE), "#!").unwrap();
         let list = scene.store.list().unwrap();
         assert_eq!(list.len(), 2);
-        for (_, state) in list {
-            let State::Backend(installed) = state.unwrap() else { panic!("not a backend") };
+        for listed in list {
+            let State::Backend(installed) = listed.state.unwrap() else { panic!("not a backend") };
             assert!(installed.receipt.is_none());
         }
     }

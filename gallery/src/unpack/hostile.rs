@@ -420,7 +420,7 @@ fn headers_without_a_known_format_or_checksum_refuse_the_layer() {
 #[test]
 fn an_archive_without_a_proper_end_is_refused() {
     let file = Tar::default().file("f", b"x");
-    assert!(matches!(refused(&[file.0.clone()]), Refusal::EndMissing));
+    assert!(matches!(refused(std::slice::from_ref(&file.0)), Refusal::EndMissing));
     assert!(matches!(refused(&[file.clone().raw(&[0; 512]).0]), Refusal::EndMissing));
     assert!(matches!(refused(&[file.0[..700].to_vec()]), Refusal::EndMissing));
     assert!(matches!(refused(&[Vec::new()]), Refusal::EndMissing));

@@ -1,0 +1,388 @@
+//! `install`: from a name to a backend that can be run.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use countersign_cli::flags::{OutputFlags, RegistryFlags, TrustFlags};
+use countersign_cli::output::{self, OutputFormat};
+use countersign_cli::progress::Progress;
+use countersign_cli::{Exit, Failure, program};
+use countersign_gallery::capability::Capability;
+use countersign_gallery::catalogue::{FindError, Target};
+use countersign_gallery::install::{self, InstallError, Outcome, Plan, Prepared, Request, Services, Transfer};
+use countersign_gallery::integrity::Strictness;
+use countersign_gallery::name::EntryRequest;
+use countersign_gallery::store::{Installed, Store};
+use countersign_oci::index::Platform;
+use countersign_oci::{Class, Registry};
+use countersign_policy::{Policy, Trust};
+use countersign_verifier::trusted_root::{self, TrustCache, TrustSource};
+use countersign_verifier::{Verdict, Verifier, report};
+use serde_json::{Value, json};
+
+use super::galleries::{self, GalleryFlags};
+use super::machine;
+
+/// Installs a backend: its image must be signed as the gallery's policy wants it.
+///
+/// A tag is resolved once; what is verified, unpacked and recorded is the digest. Until everything has matched, nothing
+/// on disk changes.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct InstallArguments {
+    /// The entry: NAME or GALLERY@NAME. A meta entry stands for the concrete one that fits this machine.
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    #[command(flatten)]
+    galleries: GalleryFlags,
+
+    /// Installs nothing that is not verified, whatever the config says.
+    #[arg(long, env = "COUNTERSIGN_REQUIRE_BACKEND_INTEGRITY", value_parser = BoolishValueParser::new())]
+    require_backend_integrity: bool,
+
+    /// The same under LocalAI's name of the variable.
+    #[arg(long, hide = true, env = "LOCALAI_REQUIRE_BACKEND_INTEGRITY", value_parser = BoolishValueParser::new())]
+    localai_require_backend_integrity: bool,
+
+    /// The platform of the image: OS/ARCHITECTURE[/VARIANT]. The default is this machine's.
+    #[arg(long, value_name = "PLATFORM", env = "COUNTERSIGN_PLATFORM")]
+    platform: Option<Platform>,
+
+    /// What this machine can run, in the words of the index. The default is what can be seen of it.
+    #[arg(long, value_name = "CAPABILITY", env = "COUNTERSIGN_CAPABILITY")]
+    capability: Option<Capability>,
+
+    /// Installs what is installed already, and replaces what nobody installed.
+    #[arg(long)]
+    force: bool,
+
+    #[command(flatten)]
+    trust: TrustFlags,
+
+    #[command(flatten)]
+    registry: RegistryFlags,
+
+    #[command(flatten)]
+    output: OutputFlags,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  countersign-gallery install llama-cpp --galleries galleries.yaml
+  countersign-gallery install localai@cpu-llama-cpp --galleries galleries.yaml --require-backend-integrity
+  countersign-gallery install llama-cpp --capability nvidia-cuda-12 --platform linux/amd64 --output json
+
+A gallery config:
+  - name: localai
+    url: https://index.localai.io/backends
+    verification:
+      issuer: https://token.actions.githubusercontent.com
+      identity: https://github.com/mudler/LocalAI/.github/workflows/backend_merge.yml@refs/heads/master
+      github:
+        repository: mudler/LocalAI
+
+Environment: COUNTERSIGN_GALLERIES, COUNTERSIGN_BACKENDS_PATH, COUNTERSIGN_PLATFORM, COUNTERSIGN_CAPABILITY,
+COUNTERSIGN_REQUIRE_BACKEND_INTEGRITY, LOCALAI_REQUIRE_BACKEND_INTEGRITY.
+
+Exit codes: 0 done, 1 a bug, 2 usage or configuration, 3 rejected (unsigned included), 4 could not decide or finish.";
+
+/// How it ended.
+enum Ended {
+    Already(Box<Installed>),
+    Done(Box<Outcome>),
+}
+
+pub(crate) async fn run(arguments: InstallArguments) -> Exit {
+    program::log(arguments.output.verbose);
+    let format = arguments.output.output;
+    let progress = Progress::new(arguments.output.quiet);
+    let store = arguments.galleries.store();
+    let answer = arguments.install(&store, &progress).await;
+    progress.finish();
+    match answer {
+        Ok(document) => print(&document, format),
+        Err(Refused { failure, verdict }) => {
+            refuse(&failure, verdict.as_deref(), format);
+            failure.exit
+        }
+    }
+}
+
+/// A failure, with the verdict where it is one.
+struct Refused {
+    failure: Failure,
+    verdict: Option<Box<Verdict>>,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self { failure, verdict: None }
+    }
+}
+
+impl From<InstallError> for Refused {
+    fn from(error: InstallError) -> Self {
+        let failure = Failure::new(&error, error.code(), error.class(), error.retryable(), error.hint());
+        let verdict = match error {
+            InstallError::NotVerified(verdict) => Some(verdict),
+            _ => None,
+        };
+        Self { failure, verdict }
+    }
+}
+
+impl InstallArguments {
+    async fn install(&self, store: &Store, progress: &Progress) -> Result<Document, Refused> {
+        let request: EntryRequest = self.name.parse().map_err(|error| {
+            Failure::new(
+                &error,
+                "malformed-name",
+                Class::Usage,
+                false,
+                Some("an entry is NAME or GALLERY@NAME".to_owned()),
+            )
+        })?;
+        let loaded = self.galleries.load(&self.registry)?;
+        let capability = self.capability.clone().unwrap_or_else(machine::capability);
+        progress.say("reading the galleries");
+        let catalogue = galleries::catalogue(&loaded.config, &self.registry).await?;
+        let target = catalogue.find(&request, &capability).map_err(|error| find_failure(&error))?;
+        let ended = self.install_target(target, store, loaded.folder.as_deref(), progress).await?;
+        Ok(Document { ended, target: describe(&target, &capability) })
+    }
+
+    async fn install_target(
+        &self,
+        target: Target<'_>,
+        store: &Store,
+        folder: Option<&Path>,
+        progress: &Progress,
+    ) -> Result<Ended, Refused> {
+        let request = Request {
+            target,
+            platform: self.platform.clone().unwrap_or_else(machine::platform),
+            strictness: self.strictness(),
+            force: self.force,
+        };
+        let plan = match install::prepare(request, store)? {
+            Prepared::AlreadyInstalled(installed) => return Ok(Ended::Already(installed)),
+            Prepared::Ready(plan) => plan,
+            _ => return Err(Failure::usage("unsupported", "this kind of entry is not supported", None).into()),
+        };
+        let verifier = match plan.policy() {
+            Some(policy) => {
+                progress.say("loading the trusted root");
+                Some(self.verifier(policy, folder).await?)
+            }
+            None => None,
+        };
+        let registry = self.registry(&plan, &target)?;
+        progress.say(format!("installing {}", target.concrete.name));
+        let transfer = Arc::new(Transfer::default());
+        let _shown = Watching::start(progress.clone(), Arc::clone(&transfer));
+        let services = Services { registry: &registry, clock: &program::now, transfer: &transfer };
+        Ok(Ended::Done(Box::new(plan.install(services, verifier.as_ref()).await?)))
+    }
+
+    fn strictness(&self) -> Strictness {
+        if self.require_backend_integrity || self.localai_require_backend_integrity {
+            Strictness::Strict
+        } else {
+            Strictness::AsConfigured
+        }
+    }
+
+    async fn verifier(&self, policy: &Policy, folder: Option<&Path>) -> Result<Verifier, Failure> {
+        let failure = |error: countersign_verifier::Error| {
+            let retryable = matches!(error.class(), Class::Throttled | Class::Unreachable);
+            Failure::new(&error, error.code(), error.class(), retryable, error.hint())
+        };
+        let source = match (trust_of(policy, folder), self.trust.choice()?) {
+            (Some(_), Some(_)) => {
+                let hint =
+                    "leave out --trusted-root, --tuf-url and --trust: a policy believes one root only".to_owned();
+                let message = "the gallery's policy names its trusted root, and so do the flags";
+                return Err(Failure::usage("two-trusted-roots", message, Some(hint)));
+            }
+            (Some(source), None) => source,
+            (None, choice) => choice.unwrap_or_default().into(),
+        };
+        let cache = TrustCache { folder: self.trust.cache_folder(), http: self.registry.service_client()? };
+        let root = trusted_root::load(&source, &cache, program::now()).await.map_err(failure)?;
+        Verifier::new(root).map_err(failure)
+    }
+
+    /// A client for the gallery's registries. Credentials of the flags are for the entry's own.
+    fn registry(&self, plan: &Plan<'_>, target: &Target<'_>) -> Result<Registry, Failure> {
+        let mut options = self.registry.options(Some(plan.asked().repository().registry()))?;
+        options.hosts.extend(target.gallery.hosts.clone());
+        Registry::new(options)
+            .map_err(|error| Failure::new(&error, error.code(), error.class(), error.retryable(), error.hint()))
+    }
+}
+
+/// The trusted root that a policy names; files lie beside the config.
+fn trust_of(policy: &Policy, folder: Option<&Path>) -> Option<TrustSource> {
+    let beside = |path: &str| folder.map_or_else(|| PathBuf::from(path), |folder| folder.join(path));
+    match policy.trust()? {
+        Trust::PublicGood => Some(TrustSource::PublicGoodTuf),
+        Trust::File(path) => Some(TrustSource::File(beside(path))),
+        Trust::Tuf { url, root } => Some(TrustSource::Tuf { url: url.clone(), root: beside(root) }),
+    }
+}
+
+fn find_failure(error: &FindError) -> Failure {
+    let retryable = matches!(error.class(), Class::Unreachable | Class::Throttled);
+    Failure::new(error, error.code(), error.class(), retryable, error.hint())
+}
+
+/// Moves the arrived bytes to the bar, until it is dropped.
+struct Watching(tokio::task::JoinHandle<()>);
+
+impl Watching {
+    fn start(progress: Progress, transfer: Arc<Transfer>) -> Self {
+        Self(tokio::spawn(async move {
+            let (mut shown, mut expected) = (0, 0);
+            loop {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                if transfer.expected() != expected {
+                    expected = transfer.expected();
+                    progress.expect_bytes(expected);
+                }
+                let arrived = transfer.arrived();
+                progress.advance(arrived.saturating_sub(shown));
+                shown = arrived;
+            }
+        }))
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What is printed.
+struct Document {
+    ended: Ended,
+    target: Value,
+}
+
+fn describe(target: &Target<'_>, capability: &Capability) -> Value {
+    json!({
+        "gallery": target.gallery.name,
+        "entry": target.concrete.name,
+        "meta": target.meta.map(|(meta, _)| &meta.name),
+        "capability": target.meta.map(|_| capability),
+        "capability_key": target.meta.map(|(_, key)| key),
+    })
+}
+
+fn print(document: &Document, format: OutputFormat) -> Exit {
+    let printed = match format {
+        OutputFormat::Json => output::json(&document.json()),
+        OutputFormat::Text => output::text(&document.text()),
+    };
+    match printed {
+        Ok(()) => Exit::Done,
+        // It is done, but nobody was told.
+        Err(_) => Exit::Undecided,
+    }
+}
+
+impl Document {
+    fn json(&self) -> Value {
+        let (status, rest) = match &self.ended {
+            Ended::Already(installed) => {
+                ("already-installed", json!({ "path": installed.path, "receipt": installed.receipt }))
+            }
+            Ended::Done(outcome) => {
+                let verification = outcome.verdict.as_ref().map(report::document);
+                let rest = json!({
+                    "path": outcome.path,
+                    "meta_path": outcome.meta_path,
+                    "receipt": outcome.receipt,
+                    "verification": verification,
+                    "attempts": outcome.attempts,
+                    "restored": outcome.restored,
+                });
+                ("installed", rest)
+            }
+        };
+        let mut document = json!({ "schema": SCHEMA, "status": status });
+        for part in [&self.target, &rest] {
+            if let (Some(document), Some(part)) = (document.as_object_mut(), part.as_object()) {
+                document.extend(part.clone());
+            }
+        }
+        document
+    }
+
+    fn text(&self) -> String {
+        let name = format!("{}@{}", text_of(&self.target, "gallery"), text_of(&self.target, "entry"));
+        let mut lines = Vec::new();
+        match &self.ended {
+            Ended::Already(installed) => {
+                lines.push(format!("already installed  {name}"));
+                lines.push(format!("  at {}", installed.path.display()));
+                let verified = installed.receipt.as_ref().is_some_and(|receipt| receipt.verification.is_some());
+                lines.push(format!("  {}", if verified { "verified when it was installed" } else { "not verified" }));
+            }
+            Ended::Done(outcome) => {
+                lines.push(format!("installed  {name}"));
+                lines.push(format!("  at {}", outcome.path.display()));
+                if let Some(path) = &outcome.meta_path {
+                    let key = text_of(&self.target, "capability_key");
+                    lines.push(format!("  {} stands for it ({key})", path.display()));
+                }
+                if let Some(receipt) = &outcome.receipt {
+                    lines.push(format!("  image {}@{}", receipt.served_by, receipt.index_digest));
+                    lines.push(format!("  platform {} {}", receipt.platform, receipt.platform_digest));
+                    if receipt.verification.is_none() {
+                        lines.push("  NOT VERIFIED: the gallery config says `unverified: warn`".to_owned());
+                    }
+                }
+                lines.extend(
+                    outcome
+                        .attempts
+                        .iter()
+                        .map(|attempt| format!("  passed over {}: {}", attempt.source, attempt.reason)),
+                );
+                lines
+                    .extend(outcome.restored.iter().map(|name| format!("  restored {name}, left by a killed process")));
+                lines.extend(outcome.verdict.iter().map(|verdict| report::text(verdict).trim_end().to_owned()));
+            }
+        }
+        lines.push(String::new());
+        lines.join("\n")
+    }
+}
+
+fn text_of<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn refuse(failure: &Failure, verdict: Option<&Verdict>, format: OutputFormat) {
+    if format == OutputFormat::Json {
+        let status = match failure.exit {
+            Exit::Rejected => "rejected",
+            Exit::Usage => "refused",
+            _ => "undecided",
+        };
+        let verification = verdict.map(report::document);
+        let document = json!({ "schema": SCHEMA, "status": status, "verification": verification, "error": failure });
+        // A closed standard output leaves standard error, which follows.
+        let _ = output::json(&document);
+    }
+    output::note_lines(&failure.lines());
+    if let Some(verdict) = verdict {
+        output::note(report::text(verdict).trim_end());
+    }
+}
+
+const SCHEMA: &str = "countersign.dev/install/v1";

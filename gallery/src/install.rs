@@ -1,0 +1,244 @@
+//! From an entry to an installed backend: resolve once, verify, choose the platform, pull, unpack, activate.
+//!
+//! Nothing is written before the image is [`Installable`]; nothing is activated before both digests of every layer
+//! matched. Whatever goes wrong leaves the backends path as it was.
+
+mod error;
+mod image;
+mod origin;
+mod records;
+mod unpacking;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use countersign_oci::index::Platform;
+use countersign_oci::{Digest, ImageReference, PinnedReference, Registry};
+use countersign_policy::Policy;
+use countersign_verifier::{Asked, Verdict, Verifier, verify_image_from};
+use jiff::Timestamp;
+
+pub use self::error::{Attempt, InstallError};
+use self::image::Image;
+use self::origin::{Origin, Sources};
+use crate::catalogue::Target;
+use crate::integrity::{self, Installable, Requirement, Strictness};
+pub use crate::pull::Transfer;
+use crate::store::{Installed, Receipt, State, Store, StoreError, Work};
+
+/// What is to be installed.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// The entry.
+    pub target: Target<'a>,
+    /// The platform that the image must be for.
+    pub platform: Platform,
+    /// Whether `unverified: warn` counts.
+    pub strictness: Strictness,
+    /// Whether to install what is installed already, and to replace what nobody installed.
+    pub force: bool,
+}
+
+/// What installing needs from outside.
+#[derive(Clone, Copy)]
+pub struct Services<'a> {
+    /// The registries, with the gallery's host mapping.
+    pub registry: &'a Registry,
+    /// The clock.
+    pub clock: &'a (dyn Fn() -> Timestamp + Sync),
+    /// Where progress is counted.
+    pub transfer: &'a Arc<Transfer>,
+}
+
+/// What [`prepare`] found.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Prepared<'a> {
+    /// The entry is installed, and nothing has to be done.
+    AlreadyInstalled(Box<Installed>),
+    /// The entry can be installed, as far as can be told without the network.
+    Ready(Box<Plan<'a>>),
+}
+
+/// An installation that was decided on: nothing is fetched or written yet.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    request: Request<'a>,
+    requirement: Requirement<'a>,
+    sources: Sources,
+    store: &'a Store,
+    /// Only the meta entry's directory is missing.
+    installed: Option<Box<Installed>>,
+}
+
+/// What was installed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// The backend's directory.
+    pub path: PathBuf,
+    /// The directory of the meta entry, where one was named.
+    pub meta_path: Option<PathBuf>,
+    /// What was recorded; `None` where only the meta entry's directory was missing.
+    pub receipt: Option<Receipt>,
+    /// The verdict on the image, `None` where it was installed unverified.
+    pub verdict: Option<Verdict>,
+    /// Sources that could not be reached or used before one served.
+    pub attempts: Vec<Attempt>,
+    /// Backends that an earlier, killed process had set aside, now back.
+    pub restored: Vec<String>,
+}
+
+/// Decides, without the network and without a write, whether and how an entry is installed.
+///
+/// In strict mode a backend counts as installed only when its receipt shows that the present policy accepted it.
+pub fn prepare<'a>(request: Request<'a>, store: &'a Store) -> Result<Prepared<'a>, InstallError> {
+    let installed = installed(&request, store)?.filter(|_| !request.force);
+    let meta_stands = meta_stands(&request, store)?;
+    let requirement = match (integrity::require(request.target.gallery, request.strictness), installed) {
+        (Ok(requirement), installed) => {
+            (requirement, installed.filter(|it| satisfies(it, requirement, request.strictness)))
+        }
+        // What is there already needs no answer to the question of how it would come here.
+        (Err(_), Some(installed)) if request.strictness == Strictness::AsConfigured && meta_stands => {
+            return Ok(Prepared::AlreadyInstalled(installed));
+        }
+        (Err(error), _) => return Err(error.into()),
+    };
+    let (requirement, installed) = match requirement {
+        (_, Some(installed)) if meta_stands => return Ok(Prepared::AlreadyInstalled(installed)),
+        undone => undone,
+    };
+    let sources = Sources::of(&request.target)?;
+    Ok(Prepared::Ready(Box::new(Plan { request, requirement, sources, store, installed })))
+}
+
+impl<'a> Plan<'a> {
+    /// The policy that the image must satisfy, `None` where the operator lets it be installed unverified.
+    #[must_use]
+    pub fn policy(&self) -> Option<&'a Policy> {
+        match self.requirement {
+            Requirement::Verify(policy) if self.installed.is_none() => Some(policy),
+            _ => None,
+        }
+    }
+
+    /// What is asked for: what must have been signed, whoever serves the bytes.
+    #[must_use]
+    pub fn asked(&self) -> &ImageReference {
+        self.sources.asked()
+    }
+
+    /// Installs. `verifier` is needed where there is a [`Self::policy`].
+    ///
+    /// A rejected image is final; only a source that cannot be reached is passed over for a mirror.
+    pub async fn install(self, services: Services<'_>, verifier: Option<&Verifier>) -> Result<Outcome, InstallError> {
+        if let Some(installed) = &self.installed {
+            let work = self.store.begin()?;
+            let meta_path = records::write_meta(&work, &self.request, &installed.metadata, (services.clock)())?;
+            let restored = work.restored().to_vec();
+            let path = installed.path.clone();
+            return Ok(Outcome { path, meta_path, receipt: None, verdict: None, attempts: Vec::new(), restored });
+        }
+        let origin = self.sources.resolve(services.registry).await?;
+        let (installable, verdict) = self.judge(&origin, services, verifier).await?;
+        let image = Image::select(services.registry, &origin, &installable, &self.request.platform).await?;
+        let work = self.store.begin()?;
+        let restored = work.restored().to_vec();
+        let unpacked = unpacking::unpack(&work, services, &origin, &image).await?;
+        let receipt = records::receipt(&self.request, &origin, &installable, &image, &unpacked, (services.clock)());
+        let (path, meta_path) = self.activate(work, unpacked, &receipt).await?;
+        let attempts = origin.attempts;
+        Ok(Outcome { path, meta_path, receipt: Some(receipt), verdict, attempts, restored })
+    }
+
+    /// The question of integrity, answered before anything is written.
+    async fn judge(
+        &self,
+        origin: &Origin,
+        services: Services<'_>,
+        verifier: Option<&Verifier>,
+    ) -> Result<(Installable, Option<Verdict>), InstallError> {
+        let asked = self.sources.asked();
+        // The digest is what a source answered; the name it must be signed under is the entry's own.
+        let reference = PinnedReference::new(asked.repository().clone(), origin.pinned.digest());
+        let policy = match self.requirement {
+            Requirement::Acknowledge(acknowledgement) => {
+                tracing::warn!(%reference, gallery = %self.request.target.gallery.name, "installing without verification");
+                return Ok((Installable::Unverified(acknowledgement.of(reference)), None));
+            }
+            Requirement::Verify(policy) => policy,
+        };
+        let verifier = verifier.ok_or(InstallError::VerifierMissing)?;
+        let question = Asked { reference, tag: asked.tag().cloned() };
+        let registry = services.registry;
+        // The clock is read after the digest was fetched: a signature made meanwhile is not ahead of it.
+        let now = (services.clock)();
+        match verify_image_from(registry, &origin.pinned, verifier, policy, &question, now).await? {
+            Verdict::Verified(image, findings) => {
+                Ok((Installable::Image(image.clone()), Some(Verdict::Verified(image, findings))))
+            }
+            refused => Err(InstallError::NotVerified(Box::new(refused))),
+        }
+    }
+
+    async fn activate(
+        self,
+        work: Work,
+        unpacked: unpacking::Unpacked,
+        receipt: &Receipt,
+    ) -> Result<(PathBuf, Option<PathBuf>), InstallError> {
+        let metadata = records::metadata(&self.request, receipt);
+        unpacked.record(&metadata, receipt)?;
+        let (name, force) = (self.request.target.concrete.name.clone(), self.request.force);
+        let activated = tokio::task::spawn_blocking(move || {
+            let path = work.activate(unpacked.staging, &name, force)?;
+            Ok::<_, StoreError>((work, path))
+        });
+        let (work, path) = activated.await.map_err(InstallError::interrupted)??;
+        let meta = records::write_meta(&work, &self.request, &metadata, receipt.installed_at)?;
+        Ok((path, meta))
+    }
+}
+
+/// The backend that stands under the entry's name, or the reason why nothing can be put there.
+fn installed(request: &Request<'_>, store: &Store) -> Result<Option<Box<Installed>>, InstallError> {
+    let name = &request.target.concrete.name;
+    let occupied = |reason| StoreError::Occupied { path: store.directory(name), reason };
+    match store.state(name)? {
+        State::Backend(installed) => Ok(Some(installed)),
+        State::Meta { .. } if !request.force => Err(occupied("it is the directory of a meta entry").into()),
+        State::Other { reason, ours: false } if !request.force => Err(occupied(reason).into()),
+        _ => Ok(None),
+    }
+}
+
+fn satisfies(installed: &Installed, requirement: Requirement<'_>, strictness: Strictness) -> bool {
+    let accepted_by = |policy: &Policy| {
+        let verification = installed.receipt.as_ref().and_then(|receipt| receipt.verification.as_ref());
+        verification.is_some_and(|verification| verification.policy_hash == Digest::of(policy.canonical().as_bytes()))
+    };
+    match (strictness, requirement) {
+        (Strictness::AsConfigured, _) => true,
+        (Strictness::Strict, Requirement::Verify(policy)) => accepted_by(policy),
+        (Strictness::Strict, _) => false,
+    }
+}
+
+/// Whether the meta entry that was named, if one was, has its directory.
+fn meta_stands(request: &Request<'_>, store: &Store) -> Result<bool, InstallError> {
+    let Some((meta, _)) = request.target.meta else { return Ok(true) };
+    let occupied = |reason| StoreError::Occupied { path: store.directory(&meta.name), reason };
+    match store.state(&meta.name)? {
+        State::Meta { concrete } => Ok(concrete == request.target.concrete.name),
+        State::Backend(_) if !request.force => Err(occupied("it is a backend, not a meta entry").into()),
+        State::Other { reason, ours: false } if !request.force => Err(occupied(reason).into()),
+        _ => Ok(false),
+    }
+}
+
+impl std::fmt::Debug for Services<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Services").field("registry", self.registry).finish_non_exhaustive()
+    }
+}
