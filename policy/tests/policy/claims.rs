@@ -2,7 +2,7 @@
 
 use countersign_policy::{Claim, Claims, Field};
 
-use crate::support::{codes, denials, facts, load, with_claims};
+use crate::support::{codes, denials, document, facts, load, with_claims};
 
 #[test]
 fn each_claim_is_compared_with_its_extension() {
@@ -90,6 +90,24 @@ fn the_repositorys_host_is_the_identitys() {
         ("octo/app", false),
     ] {
         let mut facts = facts();
+        facts.claims.source_repository_uri = Some(uri.into());
+        assert_eq!(codes(&policy, &facts).is_empty(), accepted, "{uri}");
+    }
+}
+
+#[test]
+fn a_name_without_a_host_leaves_the_repository_on_github() {
+    let policy = load(&document(
+        "issuer: https://accounts.example\nidentity: release@octo.example\ngithub: {repository: octo/app}",
+        "",
+    ));
+    for (uri, accepted) in
+        [("https://github.com/octo/app", true), ("/octo/app", false), ("https://evil.example/octo/app", false)]
+    {
+        let mut facts = facts();
+        facts.issuer = Some("https://accounts.example".into());
+        facts.subject_alternative_name = Some("release@octo.example".into());
+        facts.subject_alternative_name_is_uri = false;
         facts.claims.source_repository_uri = Some(uri.into());
         assert_eq!(codes(&policy, &facts).is_empty(), accepted, "{uri}");
     }

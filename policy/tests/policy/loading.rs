@@ -207,6 +207,7 @@ fn empty_values_are_refused() {
         (with_claims("{ref_regex: ''}"), "signers[0].github.ref_regex"),
         (with_claims("{repository: ''}"), "signers[0].github.repository"),
         (release("trust: {file: ''}"), "trust.file"),
+        (release("require: {annotations: {'': x}}"), "require.annotations."),
     ] {
         let error = refusal(&text);
         assert!(matches!(&error, PolicyError::Empty { at, .. } if at.key == key), "{error:?}");
@@ -251,7 +252,7 @@ fn values_of_the_wrong_form_are_refused() {
         release("max_age: 99999999999999999999d"),
         release("max_age: 9999999d"),
         release("deny: {digests: [\"sha256:short\"]}"),
-        release(&format!("deny: {{digests: [\"{}\"]}}", digest().to_uppercase())),
+        release(&format!("deny: {{digests: [\"{}\"]}}", digest().replace("ab", "AB"))),
         release(&format!("deny: {{log_entries: [\"sha512:{}\"]}}", "ab".repeat(64))),
         release(&format!("deny: {{digests: [\"{}\"]}}", "ab".repeat(32))),
         release("trust: {tuf: {url: tuf.example, root: r}}"),

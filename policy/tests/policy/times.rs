@@ -47,6 +47,16 @@ fn every_verified_time_must_be_at_or_before_not_after() {
 }
 
 #[test]
+fn the_two_cutoffs_may_be_one_moment() {
+    let policy = load(&release("not_before: 2026-07-01T12:00:00Z\nnot_after: 2026-07-01T12:00:00Z"));
+    assert!(codes(&policy, &facts()).is_empty());
+    assert_eq!(
+        codes(&policy, &signed(&["2026-07-01T11:59:59Z", "2026-07-01T12:00:01Z"])),
+        ["signed-before-cutoff", "signed-after-cutoff"]
+    );
+}
+
+#[test]
 fn the_oldest_time_decides_the_age() {
     let policy = load(&release("max_age: 30d"));
     for (times, now, expected) in [
@@ -97,6 +107,14 @@ fn a_denied_digest_or_log_entry_is_denied_whoever_signed_it() {
     ] {
         assert_eq!(codes(&load(&release(&format!("deny: {deny}"))), &facts()), expected, "{deny}");
     }
+}
+
+#[test]
+fn reasons_of_the_policy_do_not_hide_those_of_its_signers() {
+    let policy = load(&release("not_before: 2026-08-01T00:00:00Z\nrequire: {tag: true}"));
+    let mut facts = facts();
+    facts.issuer = Some("https://accounts.example".into());
+    assert_eq!(codes(&policy, &facts), ["signed-before-cutoff", "tag-not-bound", "issuer-mismatch"]);
 }
 
 #[test]
