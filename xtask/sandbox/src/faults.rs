@@ -168,7 +168,7 @@ impl Faults {
     pub(crate) fn arm(self: &Arc<Self>, fault: Fault) -> FaultGuard {
         let armed = Arc::new(Armed { fault, seen: AtomicUsize::new(0) });
         crate::lock(&self.0).push(Arc::clone(&armed));
-        FaultGuard { faults: Arc::clone(self), armed }
+        FaultGuard { faults: Arc::clone(self), armed, kept: false }
     }
 
     pub(crate) fn clear(&self) {
@@ -191,6 +191,7 @@ impl Faults {
 pub struct FaultGuard {
     faults: Arc<Faults>,
     armed: Arc<Armed>,
+    kept: bool,
 }
 
 impl FaultGuard {
@@ -201,13 +202,15 @@ impl FaultGuard {
     }
 
     /// Lets the fault live as long as the sandbox.
-    pub fn keep(self) {
-        std::mem::forget(self);
+    pub fn keep(mut self) {
+        self.kept = true;
     }
 }
 
 impl Drop for FaultGuard {
     fn drop(&mut self) {
-        crate::lock(&self.faults.0).retain(|armed| !Arc::ptr_eq(armed, &self.armed));
+        if !self.kept {
+            crate::lock(&self.faults.0).retain(|armed| !Arc::ptr_eq(armed, &self.armed));
+        }
     }
 }

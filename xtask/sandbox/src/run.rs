@@ -9,14 +9,13 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use crate::clock::Clock;
-use crate::exchange::{Call, Reply};
 use crate::faults::{Fault, FaultGuard, Faults};
 use crate::identity::GithubIdentity;
 use crate::keys::Keys;
 use crate::log::{Request, RequestLog, Service};
 use crate::oidc::{AUDIENCE, Issuer};
 use crate::registry::{Auth, Behaviour, ReferrersApi, Registry, RegistryHandle};
-use crate::server::{self, Answer, Servers, Shared};
+use crate::server::{self, Servers, Services, Shared};
 use crate::sigstore::Sigstore;
 use crate::trust::RekorVersion;
 
@@ -87,20 +86,6 @@ impl std::fmt::Debug for Sandbox {
     }
 }
 
-struct Services {
-    registry: Arc<Registry>,
-    sigstore: Arc<Sigstore>,
-}
-
-impl Answer for Services {
-    fn answer(&self, service: Service, call: &Call) -> Reply {
-        match service {
-            Service::Registry => self.registry.answer(call),
-            _ => self.sigstore.answer(service, call),
-        }
-    }
-}
-
 /// The files that [`Sandbox::write_trust`] wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -143,7 +128,7 @@ impl Sandbox {
         let sigstore = Arc::new(Sigstore::new(&options, &urls)?);
         let log = Arc::new(RequestLog::default());
         let faults = Arc::new(Faults::default());
-        let services = Box::new(Services { registry: Arc::clone(&registry), sigstore: Arc::clone(&sigstore) });
+        let services = Services { registry: Arc::clone(&registry), sigstore: Arc::clone(&sigstore) };
         let shared = Shared { services, log: Arc::clone(&log), faults: Arc::clone(&faults) };
         let servers = Servers::start(listeners, shared)?;
         Ok(Sandbox { registry: RegistryHandle(registry), sigstore, urls, log, faults, _servers: servers })

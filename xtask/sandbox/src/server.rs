@@ -23,10 +23,22 @@ use tokio::time::Sleep;
 use crate::exchange::{Call, Reply};
 use crate::faults::{Action, Faults};
 use crate::log::{Request, RequestLog, Service};
+use crate::registry::Registry;
+use crate::sigstore::Sigstore;
 
-/// What answers the calls of the services.
-pub(crate) trait Answer: Send + Sync + 'static {
-    fn answer(&self, service: Service, call: &Call) -> Reply;
+/// What answers the calls.
+pub(crate) struct Services {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) sigstore: Arc<Sigstore>,
+}
+
+impl Services {
+    fn answer(&self, service: Service, call: &Call) -> Reply {
+        match service {
+            Service::Registry => self.registry.answer(call),
+            _ => self.sigstore.answer(service, call),
+        }
+    }
 }
 
 /// Listens on 127.0.0.1; port 0 is a free one.
@@ -39,7 +51,7 @@ pub(crate) fn listen(port: u16) -> anyhow::Result<(TcpListener, u16)> {
 
 /// What every connection shares.
 pub(crate) struct Shared {
-    pub(crate) services: Box<dyn Answer>,
+    pub(crate) services: Services,
     pub(crate) log: Arc<RequestLog>,
     pub(crate) faults: Arc<Faults>,
 }
@@ -166,14 +178,9 @@ async fn act(action: Option<Action>, answer: impl FnOnce() -> Reply) -> io::Resu
             answer();
             Err(closed())
         }
-        Action::Endless => Ok(with_body(answer(), None, |_| Outgoing::Endless)),
-        Action::StallAfter(bytes) => {
-            Ok(with_body(answer(), Some(()), |body| Outgoing::Part { start: first(&body, bytes), then: Then::Stall }))
-        }
-        Action::Truncate(bytes) => Ok(with_body(answer(), Some(()), |body| Outgoing::Part {
-            start: first(&body, bytes),
-            then: Then::Close(pause()),
-        })),
+        Action::Endless => Ok(with_body(answer(), |_| Outgoing::Endless)),
+        Action::StallAfter(bytes) => Ok(part(answer(), bytes, Then::Stall)),
+        Action::Truncate(bytes) => Ok(part(answer(), bytes, Then::Close(pause()))),
         Action::WrongContentType(to) => Ok(whole(answer().header(CONTENT_TYPE, to))),
         Action::Body(body) => Ok(whole(Reply { body: body.into(), ..answer() })),
         Action::Edit(edit) => {
@@ -202,10 +209,6 @@ fn with_header(mut reply: Reply, name: &str, value: Option<String>) -> Reply {
     }
 }
 
-fn first(body: &Bytes, bytes: usize) -> Option<Bytes> {
-    Some(body.slice(..bytes.min(body.len())))
-}
-
 fn pause() -> Pin<Box<Sleep>> {
     Box::pin(tokio::time::sleep(std::time::Duration::from_millis(100)))
 }
@@ -215,18 +218,23 @@ fn closed() -> io::Error {
 }
 
 fn whole(reply: Reply) -> Response<Outgoing> {
-    with_body(reply, None, |body| Outgoing::Whole(Some(body)))
+    with_body(reply, |body| Outgoing::Whole(Some(body)))
 }
 
-/// The head of the answer with another body; `sized` states the length of the real one.
-fn with_body(reply: Reply, sized: Option<()>, body: impl FnOnce(Bytes) -> Outgoing) -> Response<Outgoing> {
-    let length = reply.body.len();
+/// The head of the answer, its length included, and the first bytes of its body.
+fn part(reply: Reply, bytes: usize, then: Then) -> Response<Outgoing> {
+    let length = HeaderValue::from(reply.body.len());
+    let first = |body: Bytes| Outgoing::Part { start: Some(body.slice(..bytes.min(body.len()))), then };
+    let mut response = with_body(reply, first);
+    response.headers_mut().insert(CONTENT_LENGTH, length);
+    response
+}
+
+/// The head of the answer with another body.
+fn with_body(reply: Reply, body: impl FnOnce(Bytes) -> Outgoing) -> Response<Outgoing> {
     let mut response = Response::new(body(reply.body));
     *response.status_mut() = reply.status;
     *response.headers_mut() = *reply.headers;
-    if sized.is_some() {
-        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-    }
     response
 }
 

@@ -56,22 +56,16 @@ impl Registry {
     fn take_manifest(&self, call: &Call, repository: &str, reference: &str) -> Reply {
         let behaviour = self.behaviour();
         let mut store = crate::lock(&self.store);
-        let content = store.content(repository);
-        let (digest, manifest, document) = match read(call, reference, content) {
+        let held = store.repositories.get(repository);
+        let (digest, manifest, document) = match read(call, reference, held.unwrap_or(&Content::default())) {
             Ok(read) => read,
             Err(reply) => return reply,
         };
-        if behaviour.compare_and_swap
-            && !as_expected(
-                call,
-                content
-                    .tags
-                    .get(reference)
-                    .or(Some(&reference.to_owned()).filter(|digest| content.manifests.contains_key(*digest))),
-            )
-        {
+        let current = store.manifest(repository, reference).map(|(digest, _)| digest);
+        if behaviour.compare_and_swap && !is_expected(call, current.as_deref()) {
             return refuse(StatusCode::PRECONDITION_FAILED, "DENIED", "the manifest is not the one expected");
         }
+        let content = store.content(repository);
         content.manifests.insert(digest.clone(), manifest);
         if !reference.contains(':') {
             content.tags.insert(reference.to_owned(), digest.clone());
@@ -87,7 +81,7 @@ impl Registry {
 
     fn delete_manifest(&self, repository: &str, reference: &str) -> Reply {
         let mut store = crate::lock(&self.store);
-        let content = store.content(repository);
+        let Some(content) = store.repositories.get_mut(repository) else { return manifest_unknown(reference) };
         let held = if reference.contains(':') {
             content.tags.retain(|_, digest| digest != reference);
             content.manifests.remove(reference).is_some()
@@ -153,13 +147,12 @@ fn has_all_parts(document: &Value, content: &Content) -> Result<(), Reply> {
     Ok(())
 }
 
-/// `If-Match` and `If-None-Match` of a writer.
-fn as_expected(call: &Call, current: Option<&String>) -> bool {
-    let etag = current.map(|digest| format!("\"{digest}\""));
-    let named = |header: &str| {
-        call.header(header).map(|value| {
-            value.split(',').any(|tag| etag.is_some() && (tag.trim() == "*" || Some(tag.trim()) == etag.as_deref()))
-        })
+/// Whether the manifest that is there is the one that `If-Match` and `If-None-Match` of a writer ask for.
+fn is_expected(call: &Call, current: Option<&str>) -> bool {
+    let names = |header: &str| {
+        let tags = call.header(header)?.split(',').map(|tag| tag.trim().trim_matches('"'));
+        let mut tags = tags.map(|tag| current.is_some_and(|digest| tag == "*" || tag == digest));
+        Some(tags.any(|is_current| is_current))
     };
-    named("if-match").unwrap_or(true) && !named("if-none-match").unwrap_or(false)
+    names("if-match").unwrap_or(true) && !names("if-none-match").unwrap_or(false)
 }
