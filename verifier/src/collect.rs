@@ -4,7 +4,7 @@
 //! allow: what is left out is counted, and then the answer is "could not decide", never "unsigned".
 
 use countersign_oci::index::{Descriptor, Manifest};
-use countersign_oci::{ImageReference, PinnedReference, Referrers, Registry, RegistryError, limits};
+use countersign_oci::{ImageReference, PinnedReference, Referrers, ReferrersSource, Registry, RegistryError, limits};
 use countersign_policy::Policy;
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
@@ -206,6 +206,10 @@ fn note_places(referrers: &Referrers, evidence: &mut Evidence) {
     evidence.looked_at.extend(places);
     if let Some(reason) = &referrers.truncated {
         evidence.gaps.push(Gap::new(format!("the list of referrers is cut: {reason}"), "referrers-truncated", false));
+    }
+    if referrers.source == ReferrersSource::NotAnApi {
+        let detail = "something answers in place of the referrers API and is none, and there is no tag schema";
+        evidence.gaps.push(Gap::new(detail, "referrers-not-an-api", false));
     }
     if referrers.malformed > 0 {
         let entries = referrers.malformed;

@@ -179,8 +179,8 @@ impl Verifier {
 
     fn facts(&self, asked: &Asked, shaped: &ShapedBundle, now: Timestamp) -> Result<SignatureFacts, Reason> {
         let digest = asked.reference.digest();
-        let authenticated =
-            sigstore::authenticate(&self.sigstore, shaped, digest, now).map_err(|reason| self.blame_clock(reason, now))?;
+        let authenticated = sigstore::authenticate(&self.sigstore, shaped, digest, now)
+            .map_err(|reason| self.blame_clock(reason, now))?;
         let subjects = statement::subjects_of(&shaped.payload, digest)?;
         Ok(SignatureFacts {
             issuer: authenticated.issuer,

@@ -185,6 +185,9 @@ async fn tuf(
     with_signing_config: bool,
 ) -> Result<Material, Error> {
     crate::crypto::install();
+    // The TUF client builds an HTTP client of its own before it takes ours, and that needs a provider to be there.
+    // An error only says that one is.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let repository = Repository::new(source, cache)?;
     let cached = |config: TufConfig| repository.read(config.offline(), now, with_signing_config);
     if repository.is_fresh(now)
