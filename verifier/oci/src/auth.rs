@@ -49,6 +49,8 @@ pub(crate) struct Access {
     pub(crate) withheld: Option<String>,
     /// The token came from an earlier request, so that a newer one may do better.
     cached: Option<TokenKey>,
+    /// Nothing was known of the registry's challenge when this was made.
+    is_blind: bool,
 }
 
 /// Credentials that a request was sent with.
@@ -102,7 +104,7 @@ impl Authenticator {
         }
         let challenge = self.learned().challenges.get(&need.endpoint.registry).cloned();
         match (challenge, found) {
-            (None, _) => Ok(Access::default()),
+            (None, _) => Ok(Access { is_blind: true, ..Access::default() }),
             (Some(Challenge::Basic), Some(found)) => Ok(basic(&found)),
             (Some(Challenge::Basic), None) => Ok(Access::default()),
             (Some(challenge), found) => {
@@ -124,8 +126,8 @@ impl Authenticator {
         }
     }
 
-    /// Remembers a challenge; returns whether it says anything new.
-    pub(crate) fn learn(&self, need: Need<'_>, challenge: Challenge) -> bool {
+    /// Remembers the challenge that answered `access`; returns whether it says anything that `access` was made without.
+    pub(crate) fn learn(&self, need: Need<'_>, access: &Access, challenge: Challenge) -> bool {
         let mut learned = self.learned();
         let mut news = false;
         if let Challenge::Bearer { scope: Some(scope), .. } = &challenge {
@@ -136,7 +138,8 @@ impl Authenticator {
         }
         let challenge = challenge.without_scope();
         let known = learned.challenges.insert(need.endpoint.registry.clone(), challenge.clone());
-        news || known != Some(challenge)
+        // Of requests at the same time, one is the first to learn, and all of them have to ask again.
+        news || access.is_blind || known != Some(challenge)
     }
 
     /// Decides what a 401 or 403 for `access` means.
@@ -193,7 +196,8 @@ impl Authenticator {
                 (header, None)
             }
         };
-        Ok(Access { header: Some(header), credentials: request.used(), withheld: request.withheld(), cached })
+        let (credentials, withheld) = (request.used(), request.withheld());
+        Ok(Access { header: Some(header), credentials, withheld, cached, is_blind: false })
     }
 
     async fn forget(&self, key: &TokenKey, header: Option<&HeaderValue>) {

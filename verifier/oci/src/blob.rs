@@ -82,7 +82,8 @@ fn check_head(what: &str, response: &Response, offset: u64, size: u64) -> Result
 fn is_range(text: &str, offset: u64, size: u64) -> bool {
     let parts = text.trim().strip_prefix("bytes ").and_then(|rest| rest.split_once('/'));
     let Some((range, total)) = parts else { return false };
-    let number = |text: &str| text.parse::<u64>().ok();
+    // The standard library takes a sign as well.
+    let number = |text: &str| text.parse::<u64>().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
     let Some((first, last)) = range.split_once('-') else { return false };
     number(first) == Some(offset)
         && number(last) == size.checked_sub(1)

@@ -398,10 +398,7 @@ impl RegistryError {
     /// Returns the HTTP status, where the failure is an answer.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
-        match self.answer() {
-            Some(answer) => Some(answer.status),
-            None => None,
-        }
+        self.answer().map(|answer| answer.status)
     }
 
     /// Returns the answer, where the failure is one.

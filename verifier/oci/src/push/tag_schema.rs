@@ -154,6 +154,7 @@ impl<'a> Writer<'a> {
         let lock = registry.tag_lock(&self.update.subject);
         let _turn = lock.lock().await;
         let mut tries = registry.tries(&self.what, registry.0.total_timeout);
+        let window = registry.0.tag_schema_window;
         let mut refused = None;
         for _ in 0..WRITES {
             let read_at = Instant::now();
@@ -161,14 +162,15 @@ impl<'a> Writer<'a> {
             if !held.index.add(&self.update.referrers) {
                 return Ok(());
             }
-            // Later than this, another of ours may believe that nobody is about to write.
-            if read_at.elapsed() >= registry.0.tag_schema_window {
-                continue;
-            }
             let state = held.state();
             // Where nothing has changed since a condition failed, the registry does not understand it.
             let condition = if refused.as_ref() == Some(&state) { HeaderMap::new() } else { held.condition() };
             let call = self.call(&held.index, condition)?;
+            // Later than this, another of ours may believe that nobody is about to write.
+            if read_at.elapsed() >= window {
+                tracing::debug!(what = self.what, "reading took too long to write after it, reading again");
+                continue;
+            }
             self.has_written = true;
             match tries.within(registry.exchange(&call)).await {
                 Ok(answer) => return super::pushed(&call, answer.headers()).map(|_| ()),
@@ -176,7 +178,11 @@ impl<'a> Writer<'a> {
                 Err(error) => tries.again(error).await?,
             }
         }
-        Err(RegistryError::TagSchemaLost { what: self.what.clone(), missing: self.missing })
+        let what = self.what.clone();
+        match self.has_written {
+            true => Err(RegistryError::TagSchemaLost { what, missing: self.missing }),
+            false => Err(RegistryError::TimedOut { what, limit: window }),
+        }
     }
 
     fn call(&self, index: &Index, condition: HeaderMap) -> Result<Call<'a>, RegistryError> {
@@ -295,8 +301,8 @@ impl Index {
         struct Entry {
             digest: Digest,
         }
-        let digest = |entry: &Box<RawValue>| serde_json::from_str::<Entry>(entry.get()).ok().map(|entry| entry.digest);
-        self.manifests.iter().filter_map(digest).collect()
+        let digest = |entry: &str| serde_json::from_str::<Entry>(entry).ok().map(|entry| entry.digest);
+        self.manifests.iter().filter_map(|entry| digest(entry.get())).collect()
     }
 
     fn len(&self) -> usize {
@@ -371,7 +377,7 @@ mod tests {
     fn what_others_wrote_stays_byte_for_byte() {
         let mut index = Index::parse(FOREIGN.as_bytes()).unwrap();
         let ours = descriptor(b"ours");
-        assert!(index.add(&[ours.clone()]));
+        assert!(index.add(std::slice::from_ref(&ours)));
         let entry = serde_json::to_string(&ours).unwrap();
         let expected = FOREIGN.replace(r#""not a descriptor"]"#, &format!(r#""not a descriptor",{entry}]"#));
         assert_eq!(index.to_bytes(), expected.as_bytes());

@@ -12,7 +12,7 @@ fn next_of(mut value: &str) -> Option<&str> {
     loop {
         let (_, rest) = value.split_once('<')?;
         let (target, rest) = rest.split_once('>')?;
-        let (parameters, rest) = split_at_comma(rest);
+        let (parameters, rest) = split_unquoted(rest, ',');
         if is_next(parameters) {
             return Some(target.trim());
         }
@@ -20,8 +20,25 @@ fn next_of(mut value: &str) -> Option<&str> {
     }
 }
 
-/// Splits behind the parameters of one link: at a comma that no quotes enclose.
-fn split_at_comma(text: &str) -> (&str, &str) {
+fn is_next(mut parameters: &str) -> bool {
+    while !parameters.is_empty() {
+        let (parameter, rest) = split_unquoted(parameters, ';');
+        if is_relation_next(parameter) {
+            return true;
+        }
+        parameters = rest;
+    }
+    false
+}
+
+fn is_relation_next(parameter: &str) -> bool {
+    let Some((name, value)) = parameter.split_once('=') else { return false };
+    let mut relations = value.trim().trim_matches('"').split_ascii_whitespace();
+    name.trim().eq_ignore_ascii_case("rel") && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
+}
+
+/// Splits at the first separator that no quotes enclose.
+fn split_unquoted(text: &str, separator: char) -> (&str, &str) {
     let mut quoted = false;
     let mut escaped = false;
     for (index, character) in text.char_indices() {
@@ -29,19 +46,11 @@ fn split_at_comma(text: &str) -> (&str, &str) {
             _ if escaped => escaped = false,
             '\\' if quoted => escaped = true,
             '"' => quoted = !quoted,
-            ',' if !quoted => return (&text[..index], &text[index + 1..]),
+            _ if character == separator && !quoted => return (&text[..index], &text[index + 1..]),
             _ => {}
         }
     }
     (text, "")
-}
-
-fn is_next(parameters: &str) -> bool {
-    parameters.split(';').any(|parameter| {
-        let Some((name, value)) = parameter.split_once('=') else { return false };
-        let mut relations = value.trim().trim_matches('"').split_ascii_whitespace();
-        name.trim().eq_ignore_ascii_case("rel") && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
-    })
 }
 
 #[cfg(test)]

@@ -131,7 +131,7 @@ impl Registry {
             let challenge = Challenge::of(response.headers()).filter(|_| status == StatusCode::UNAUTHORIZED);
             let known = challenge.is_some();
             let error = self.denied(call, &access, refusal(&call.what, response).await);
-            if challenge.is_some_and(|challenge| self.0.auth.learn(need, challenge)) {
+            if challenge.is_some_and(|challenge| self.0.auth.learn(need, &access, challenge)) {
                 refused = refused.or((access.header.is_some()).then_some(error));
                 continue;
             }
