@@ -4,8 +4,10 @@
 //! the table at the end lists them all; one that does not hold fails the task.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::thread;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 
 mod gallery;
 mod programs;
@@ -27,17 +29,7 @@ pub(crate) fn run(flags: &E2eFlags) -> anyhow::Result<()> {
         None => Programs::build()?,
     };
     let folder = tempfile::Builder::new().prefix("countersign-e2e-").tempdir()?;
-    let mut table = Table::default();
-    for referrers_api in [true, false] {
-        for rekor in [Rekor::V1, Rekor::V2] {
-            let place = format!("{}, {rekor}", if referrers_api { "referrers API" } else { "tag schema" });
-            eprintln!("== e2e: {place}");
-            let world = World::start(&programs, folder.path(), referrers_api, rekor)?;
-            let mut rows = table.of(&place);
-            round_trip::run(&world, &mut rows).with_context(|| format!("round trip ({place})"))?;
-            refusals::run(&world, &mut rows).with_context(|| format!("refusals ({place})"))?;
-        }
-    }
+    let table = run_all(&programs, folder.path())?;
     print(&table);
     if flags.keep {
         let kept = folder.keep();
@@ -47,6 +39,30 @@ pub(crate) fn run(flags: &E2eFlags) -> anyhow::Result<()> {
         0 => Ok(()),
         failed => bail!("{failed} of {} steps did not hold", table.total()),
     }
+}
+
+/// Runs every combination at the same time: each has a sandbox and a folder of its own.
+fn run_all(programs: &Programs, folder: &Path) -> anyhow::Result<Table> {
+    let combinations = [(true, Rekor::V1), (true, Rekor::V2), (false, Rekor::V1), (false, Rekor::V2)];
+    let mut table = Table::default();
+    thread::scope(|scope| {
+        let run_one = |(referrers_api, rekor)| scope.spawn(move || run_one(programs, folder, referrers_api, rekor));
+        let running: Vec<_> = combinations.into_iter().map(run_one).collect();
+        for run in running {
+            table.extend(run.join().map_err(|_| anyhow!("a run of the round trip panicked"))??);
+        }
+        Ok(table)
+    })
+}
+
+fn run_one(programs: &Programs, folder: &Path, referrers_api: bool, rekor: Rekor) -> anyhow::Result<Table> {
+    let place = format!("{}, {rekor}", if referrers_api { "referrers API" } else { "tag schema" });
+    let world = World::start(programs, folder, referrers_api, rekor)?;
+    let mut table = Table::default();
+    let mut rows = table.of(&place);
+    round_trip::run(&world, &mut rows).with_context(|| format!("round trip ({place})"))?;
+    refusals::run(&world, &mut rows).with_context(|| format!("refusals ({place})"))?;
+    Ok(table)
 }
 
 fn print(table: &Table) {

@@ -145,7 +145,7 @@ fn tampered_layer(world: &World<'_>) -> anyhow::Result<String> {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     world.sandbox.registry().overwrite_blob(layer, bytes);
-    let mut case = Case::rejected(world, &pushed, &["digest-mismatch"]);
+    let mut case = Case::rejected(world, &pushed, &["layer-digest-mismatch"]);
     case.verify = Some(0);
     case.check(world)
 }

@@ -26,6 +26,10 @@ impl Table {
         Rows { table: self, place: place.to_owned() }
     }
 
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+    }
+
     pub(crate) fn failed(&self) -> usize {
         self.rows.iter().filter(|row| row.outcome.is_err()).count()
     }
@@ -49,7 +53,7 @@ impl Rows<'_> {
     pub(crate) fn note(&mut self, step: &str, outcome: anyhow::Result<String>) {
         let outcome = outcome.map_err(|error| format!("{error:#}"));
         let mark = if outcome.is_ok() { "ok  " } else { "FAIL" };
-        eprintln!("   {mark} {step}");
+        eprintln!("   {mark} {}: {step}", self.place);
         self.table.rows.push(Row { place: self.place.clone(), step: step.to_owned(), outcome });
     }
 }
