@@ -32,7 +32,7 @@ pub(crate) struct Attached {
 /// Proves that every repository can be written to, by pushing the blob that every referrer manifest needs anyway.
 pub(crate) async fn prove_writes(pusher: &Pusher, repositories: &[Repository]) -> Vec<SignError> {
     let proofs = join_all(repositories.iter().map(|repository| async move {
-        let refused = |source| SignError::WriteRefused { repository: repository.clone(), source };
+        let refused = |source| SignError::WriteRefused { repository: repository.clone(), source: Box::new(source) };
         pusher.prove_write(repository).await.map_err(refused)
     }));
     proofs.await.into_iter().filter_map(Result::err).collect()
@@ -68,7 +68,7 @@ async fn push_blobs<'a>(pusher: &Pusher, verified: &'a [Verified], failures: &mu
             let failed = |source| SignError::Registry {
                 action: "push the bundle to",
                 reference: repository.to_string(),
-                source,
+                source: Box::new(source),
             };
             pushed.map(|()| (position, repository)).map_err(failed)
         })
@@ -122,7 +122,7 @@ async fn push_manifest(
     pushed.await.map_err(|source| SignError::Registry {
         action: "push the signature of",
         reference: bound.reference().to_string(),
-        source,
+        source: Box::new(source),
     })
 }
 
@@ -144,7 +144,7 @@ async fn list_referrers(
         let failed = |source| SignError::Registry {
             action: "list the signature of",
             reference: one.reference.to_string(),
-            source,
+            source: Box::new(source),
         };
         listed.map(|_| (one.position, one.subject, one.manifest.digest)).map_err(failed)
     });

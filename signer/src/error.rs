@@ -139,7 +139,7 @@ pub enum SignError {
         reference: String,
         /// What the registry said.
         #[source]
-        source: RegistryError,
+        source: Box<RegistryError>,
     },
     /// The bundle that was just made could not be checked.
     #[error("the new bundle for {subject} could not be checked: {reason}")]
@@ -231,6 +231,14 @@ pub enum SignError {
         /// What is wrong.
         problem: ConfigProblem,
     },
+    /// The statement would not fit into a bundle that consumers read.
+    #[error("a statement would have {size} bytes, more than {limit}")]
+    StatementTooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// An index lists something that is neither an image manifest nor an index.
     #[error("{child}, listed in {index}, has the media type {media_type}, which cannot be signed")]
     UnknownManifestType {
@@ -248,7 +256,7 @@ pub enum SignError {
         repository: Repository,
         /// What the registry said.
         #[source]
-        source: RegistryError,
+        source: Box<RegistryError>,
     },
 }
 
@@ -266,7 +274,8 @@ impl SignError {
             | Self::IdentityTokenMalformed { .. }
             | Self::NoReference
             | Self::SigningConfigMalformed { .. }
-            | Self::SigningConfigUnusable { .. } => Class::Usage,
+            | Self::SigningConfigUnusable { .. }
+            | Self::StatementTooLarge { .. } => Class::Usage,
             Self::ChildMissing { .. } => Class::NotFound,
             Self::SelfVerificationRejected { .. } => Class::Rejected,
             Self::Registry { source, .. } | Self::WriteRefused { source, .. } => source.class(),
@@ -317,6 +326,7 @@ impl SignError {
             Self::ServiceUnreachable { .. } => "service-unreachable",
             Self::SigningConfigMalformed { .. } => "signing-config-malformed",
             Self::SigningConfigUnusable { .. } => "signing-config-unusable",
+            Self::StatementTooLarge { .. } => "statement-too-large",
             Self::UnknownManifestType { .. } => "unknown-manifest-type",
             Self::WriteRefused { .. } => "write-refused",
         }

@@ -57,7 +57,7 @@ async fn resolve(registry: &Registry, reference: &ImageReference) -> Result<Name
     let resolved = registry.resolve(reference).await.map_err(|source| SignError::Registry {
         action: "resolve",
         reference: reference.to_string(),
-        source,
+        source: Box::new(source),
     })?;
     Ok(Named {
         pinned: resolved.pinned,
@@ -119,7 +119,7 @@ async fn read(registry: &Registry, pinned: &PinnedReference) -> Result<RawManife
     registry.manifest(pinned).await.map_err(|source| SignError::Registry {
         action: "read",
         reference: pinned.to_string(),
-        source,
+        source: Box::new(source),
     })
 }
 
@@ -144,6 +144,8 @@ async fn probe(registry: &Registry, root: &PinnedReference, walk: &Walk, digest:
     match registry.manifest_exists(&child).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(SignError::ChildMissing { child, index: walk.parent(digest) }),
-        Err(source) => Err(SignError::Registry { action: "look for", reference: child.to_string(), source }),
+        Err(source) => {
+            Err(SignError::Registry { action: "look for", reference: child.to_string(), source: Box::new(source) })
+        }
     }
 }

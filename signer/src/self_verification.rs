@@ -1,8 +1,9 @@
 //! Judges a new bundle as its consumers will, before anybody else sees it.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use countersign_oci::PinnedReference;
 use countersign_policy::{GithubSpec, Policy, SignerSpec};
 use countersign_verifier::reason::Reason;
 use countersign_verifier::verify::Findings;
@@ -17,6 +18,7 @@ use crate::statement::PlannedStatement;
 
 /// How long a service's clock may be ahead of this machine's before that is an error.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(60);
+const SHORTEST_WAIT: SignedDuration = SignedDuration::from_millis(100);
 const GITHUB: &str = "https://github.com/";
 const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
 
@@ -86,50 +88,88 @@ fn matches_token(name: &str, token: &IdentityToken) -> bool {
     }
 }
 
-/// Verifies a bundle for every subject of its statement.
-pub(crate) async fn check(
-    verifier: &Verifier,
-    policy: &Policy,
-    statement: &PlannedStatement,
-    bundle: &Bytes,
-    clock: &Clock,
-) -> Result<(), SignError> {
-    for bound in &statement.subjects {
-        let asked = Asked { reference: bound.reference(), tag: bound.tags().next().cloned() };
-        check_one(verifier, policy, &asked, bundle, clock).await?;
-    }
-    Ok(())
+/// What judges new bundles: the consumers' verifier with a policy that admits this signer.
+pub(crate) struct SelfVerification {
+    verifier: Arc<Verifier>,
+    policy: Arc<Policy>,
+    clock: Clock,
 }
 
-async fn check_one(
-    verifier: &Verifier,
-    policy: &Policy,
-    asked: &Asked,
-    bundle: &Bytes,
-    clock: &Clock,
-) -> Result<(), SignError> {
-    let evidence = Evidence::from_bundles([bundle.clone()]);
-    let started = clock();
-    loop {
-        let now = clock();
-        let undecided =
-            |reason: String| SignError::SelfVerificationUndecided { subject: asked.reference.clone(), reason };
-        let verdict = verifier.verify(asked, &evidence, policy, now).map_err(|error| undecided(error.to_string()))?;
-        let findings = match verdict {
-            Verdict::Verified(..) => return Ok(()),
-            Verdict::Rejected(findings) => {
-                let reason = reasons(&findings);
-                return Err(SignError::SelfVerificationRejected { subject: asked.reference.clone(), reason });
+impl SelfVerification {
+    pub(crate) fn new(verifier: Arc<Verifier>, policy: Policy, clock: Clock) -> Self {
+        Self { verifier, policy: Arc::new(policy), clock }
+    }
+
+    /// Verifies a bundle for every subject of its statement. Waits up to a minute where this machine's clock is behind the services'.
+    pub(crate) async fn verify(&self, statement: &PlannedStatement, bundle: &Bytes) -> Result<(), SignError> {
+        let subjects: Vec<Asked> = statement
+            .subjects
+            .iter()
+            .map(|bound| Asked { reference: bound.reference(), tag: bound.tags().next().cloned() })
+            .collect();
+        let started = (self.clock)();
+        loop {
+            let now = (self.clock)();
+            let Some((subject, refusal)) = self.first_refusal(subjects.clone(), bundle.clone(), now).await else {
+                return Ok(());
+            };
+            match refusal {
+                Refusal::Rejected(reason) => return Err(SignError::SelfVerificationRejected { subject, reason }),
+                Refusal::ClockBehind(time) if time.duration_since(started) <= LONGEST_WAIT => {
+                    tracing::warn!(%time, %now, "this machine's clock is behind, waiting");
+                    let wait = time.duration_since(now).clamp(SHORTEST_WAIT, LONGEST_WAIT);
+                    tokio::time::sleep(wait.unsigned_abs()).await;
+                }
+                Refusal::ClockBehind(time) => {
+                    let reason = format!("it was signed at {time}, and this machine's clock says {now}");
+                    return Err(SignError::SelfVerificationUndecided { subject, reason });
+                }
+                Refusal::Undecided(reason) => {
+                    return Err(SignError::SelfVerificationUndecided { subject, reason });
+                }
             }
-            Verdict::Undecided(findings) => findings,
-            _ => return Err(undecided("the verdict is unknown".to_owned())),
-        };
-        match time_ahead(&findings) {
-            Some(time) if time.duration_since(started) <= LONGEST_WAIT => {
-                let wait = time.duration_since(now).max(SignedDuration::from_millis(100));
-                tokio::time::sleep(wait.min(LONGEST_WAIT).try_into().unwrap_or(Duration::from_secs(1))).await;
-            }
-            _ => return Err(undecided(reasons(&findings))),
+        }
+    }
+
+    /// Judges subject after subject beside the requests that are under way: a large statement takes seconds of a processor.
+    async fn first_refusal(
+        &self,
+        subjects: Vec<Asked>,
+        bundle: Bytes,
+        now: Timestamp,
+    ) -> Option<(PinnedReference, Refusal)> {
+        let first = subjects.first()?.reference.clone();
+        let (verifier, policy) = (Arc::clone(&self.verifier), Arc::clone(&self.policy));
+        let judged = tokio::task::spawn_blocking(move || {
+            let evidence = Evidence::from_bundles([bundle]);
+            let refusal = |asked: Asked| {
+                let verdict = verifier.verify(&asked, &evidence, &policy, now);
+                Refusal::of(verdict).map(|refusal| (asked.reference, refusal))
+            };
+            subjects.into_iter().find_map(refusal)
+        });
+        judged.await.unwrap_or_else(|stopped| Some((first, Refusal::Undecided(stopped.to_string()))))
+    }
+}
+
+/// Why a bundle is not accepted for a subject.
+enum Refusal {
+    ClockBehind(Timestamp),
+    Rejected(String),
+    Undecided(String),
+}
+
+impl Refusal {
+    fn of(verdict: Result<Verdict, countersign_verifier::Error>) -> Option<Self> {
+        match verdict {
+            Ok(Verdict::Verified(..)) => None,
+            Ok(Verdict::Rejected(findings)) => Some(Self::Rejected(reasons(&findings))),
+            Ok(Verdict::Undecided(findings)) => Some(match time_ahead(&findings) {
+                Some(time) => Self::ClockBehind(time),
+                None => Self::Undecided(reasons(&findings)),
+            }),
+            Ok(_) => Some(Self::Undecided("the verdict is of an unknown kind".to_owned())),
+            Err(error) => Some(Self::Undecided(error.to_string())),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::attach::{self, Verified};
 use crate::error::SignError;
 use crate::identity::{IdentitySource, IdentityToken};
 use crate::resolve;
-use crate::self_verification::{self, SignerIdentity};
+use crate::self_verification::{SelfVerification, SignerIdentity};
 use crate::services::{Certificate, Services};
 use crate::statement::{self, Annotations, PlannedStatement, StatementForm};
 use crate::subjects::Subject;
@@ -20,11 +20,16 @@ use crate::subjects::Subject;
 /// How many statements are logged at once: logs limit the rate.
 const PARALLEL: usize = 8;
 
+/// Bytes of a statement. In base64, with the certificate and the log entry beside it, it has to stay below the mebibyte that verifiers
+/// read of a bundle.
+const MAX_STATEMENT: usize = 640 << 10;
+
 /// Tells the time. Binaries pass the system's, tests their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What to sign.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SignRequest {
     /// What was named.
     pub references: Vec<ImageReference>,
@@ -39,6 +44,17 @@ pub struct SignRequest {
 }
 
 impl SignRequest {
+    /// Asks for what was named and everything in it, one statement for each image.
+    pub fn new(references: Vec<ImageReference>) -> Self {
+        Self {
+            references,
+            form: StatementForm::default(),
+            annotations: Annotations::default(),
+            index_only: false,
+            require_digest: false,
+        }
+    }
+
     fn check(&self) -> Result<(), SignError> {
         if self.references.is_empty() {
             return Err(SignError::NoReference);
@@ -204,9 +220,9 @@ impl Signer {
             }
         };
 
-        let (certificate, signer) = self.certificate(&token, now).await?;
-        let statements = statement::plan(&release, request.form);
-        let verified = self.bundles(&certificate, &signer, statements, &request.annotations).await?;
+        let payloads = payloads(statement::plan(&release, request.form), &request.annotations)?;
+        let (certificate, signer) = self.certificate(&token).await?;
+        let verified = self.bundles(&certificate, &signer, payloads).await?;
         let attached = attach::attach(&pusher, &verified, (self.clock)()).await;
 
         let statements = verified.iter().zip(&attached.referrers).map(|(one, referrers)| {
@@ -217,12 +233,8 @@ impl Signer {
         if attached.failures.is_empty() { Ok(report) } else { Err(SignFailure { errors: attached.failures, report }) }
     }
 
-    async fn certificate(
-        &self,
-        token: &IdentityToken,
-        now: Timestamp,
-    ) -> Result<(Certificate, SignerIdentity), SignError> {
-        let certificate = self.services.certificate(token, now).await?;
+    async fn certificate(&self, token: &IdentityToken) -> Result<(Certificate, SignerIdentity), SignError> {
+        let certificate = self.services.certificate(token, (self.clock)()).await?;
         let authority = self.services.selection().fulcio.as_str();
         let signer = SignerIdentity::new(token, &certificate, authority)?;
         Ok((certificate, signer))
@@ -232,20 +244,36 @@ impl Signer {
         &self,
         certificate: &Certificate,
         signer: &SignerIdentity,
-        statements: Vec<PlannedStatement>,
-        annotations: &Annotations,
+        payloads: Vec<Payload>,
     ) -> Result<Vec<Verified>, SignError> {
-        let policy = &signer.policy()?;
-        stream::iter(statements)
-            .map(|statement| async move {
-                let bundle = self.services.sign(certificate, &statement.to_bytes(annotations)).await?;
-                self_verification::check(&self.verifier, policy, &statement, &bundle.json, &self.clock).await?;
+        let check = &SelfVerification::new(Arc::clone(&self.verifier), signer.policy()?, Arc::clone(&self.clock));
+        stream::iter(payloads)
+            .map(|Payload { statement, bytes }| async move {
+                let bundle = self.services.sign(certificate, &bytes).await?;
+                check.verify(&statement, &bundle.json).await?;
                 Ok(Verified { statement, bundle })
             })
             .buffered(PARALLEL)
             .try_collect()
             .await
     }
+}
+
+/// A statement and the bytes that are signed for it.
+struct Payload {
+    statement: PlannedStatement,
+    bytes: Vec<u8>,
+}
+
+fn payloads(statements: Vec<PlannedStatement>, annotations: &Annotations) -> Result<Vec<Payload>, SignError> {
+    let payload = |statement: PlannedStatement| {
+        let bytes = statement.to_bytes(annotations);
+        if bytes.len() > MAX_STATEMENT {
+            return Err(SignError::StatementTooLarge { size: bytes.len(), limit: MAX_STATEMENT });
+        }
+        Ok(Payload { statement, bytes })
+    };
+    statements.into_iter().map(payload).collect()
 }
 
 fn describe(

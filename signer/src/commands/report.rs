@@ -18,12 +18,21 @@ pub(crate) fn show(outcome: &Result<SignReport, SignFailure>, format: OutputForm
         Ok(report) => (report, Vec::new()),
         Err(failed) => (&failed.report, failed.errors.iter().map(failure).collect()),
     };
-    let exit = errors.iter().map(|failure: &Failure| failure.exit).fold(Exit::Done, Exit::and);
+    print(report, &errors, format)
+}
+
+/// Prints a failure that came before anything was looked at.
+pub(crate) fn show_failure(failure: Failure, format: OutputFormat) -> Exit {
+    print(&SignReport::default(), &[failure], format)
+}
+
+fn print(report: &SignReport, errors: &[Failure], format: OutputFormat) -> Exit {
+    let exit = errors.iter().map(|failure| failure.exit).fold(Exit::Done, Exit::and);
     let printed = match format {
-        OutputFormat::Json => output::json(&document(report, &errors)),
-        _ => output::text(&text(report)),
+        OutputFormat::Json => output::json(&document(report, errors)),
+        OutputFormat::Text => output::text(&text(report)),
     };
-    for failure in &errors {
+    for failure in errors {
         output::note_lines(&failure.lines());
     }
     match printed {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use countersign_cli::flags::{OutputFlags, RegistryFlags, TrustChoice, TrustFlags};
 use countersign_cli::progress::Progress;
-use countersign_cli::{Exit, Failure, output, program};
+use countersign_cli::{Exit, Failure, program};
 use countersign_oci::{Class, ImageReference, Registry, limits};
 use countersign_signer::services::{Services, SigningConfig};
 use countersign_signer::sign::{self, SignFailure, SignReport, SignRequest, Signer};
@@ -100,10 +100,7 @@ pub(crate) async fn run(arguments: SignArguments) -> Exit {
     progress.finish();
     match outcome {
         Ok(done) => report::show(&done, format),
-        Err(failure) => {
-            output::failure(&failure, format);
-            failure.exit
-        }
+        Err(failure) => report::show_failure(failure, format),
     }
 }
 
@@ -140,13 +137,12 @@ impl SignArguments {
                 Failure::new(&error, "malformed-reference", Class::Usage, false, Some(hint))
             })
         };
-        Ok(SignRequest {
-            references: self.references.iter().map(parse).collect::<Result<_, _>>()?,
-            form: self.statement,
-            annotations: Annotations::parse(&self.annotations).map_err(|error| report::failure(&error))?,
-            index_only: self.index_only,
-            require_digest: self.require_digest,
-        })
+        let mut request = SignRequest::new(self.references.iter().map(parse).collect::<Result<_, _>>()?);
+        request.form = self.statement;
+        request.annotations = Annotations::parse(&self.annotations).map_err(|error| report::failure(&error))?;
+        request.index_only = self.index_only;
+        request.require_digest = self.require_digest;
+        Ok(request)
     }
 
     /// The trusted root that judges the new signature, and the services that make it: they have to belong together.

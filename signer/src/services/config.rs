@@ -175,6 +175,7 @@ pub struct Log {
 
 /// The interface of a transparency log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RekorVersion {
     /// Entries of kind `dsse` 0.0.1, with a promise and an integrated time.
     V1,

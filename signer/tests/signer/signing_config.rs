@@ -89,6 +89,9 @@ fn selectors_choose_as_many_services_as_they_say_and_one_for_each_operator() {
     }
 }
 
+/// Logs with their selector, timestamp authorities with theirs, and what is refused of which service.
+type Refused<'a> = (Vec<String>, &'a str, &'a [String], &'a str, Service, ConfigProblem);
+
 #[test]
 fn a_config_that_cannot_be_followed_is_refused_and_says_why() {
     let tsa = [endpoint("https://tsa.example", 1, OPEN, "a")];
@@ -98,7 +101,7 @@ fn a_config_that_cannot_be_followed_is_refused_and_says_why() {
     let undefined = r#"{"selector":"SERVICE_SELECTOR_UNDEFINED"}"#;
     let log = Service::Rekor;
     let authority = Service::TimestampAuthority;
-    let table: [(Vec<String>, &str, &[String], &str, Service, ConfigProblem); 10] = [
+    let table: [Refused<'_>; 10] = [
         (vec![], ANY, &tsa, ANY, log, ConfigProblem::NoneUsable),
         (vec![endpoint("https://x.example", 1, PAST, "a")], ANY, &tsa, ANY, log, ConfigProblem::NoneUsable),
         (vec![v1(), other()], r#"{"selector":"ALL"}"#, &tsa, ANY, log, ConfigProblem::MoreThanOneLog(2)),
