@@ -20,7 +20,7 @@ use crate::limits;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RelativePath(String);
 
-/// Why bytes from an archive are not a [`RelativePath`].
+/// Why bytes from an archive are not a path that is written to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PathError {

@@ -7,24 +7,23 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use countersign_cli::flags::{OutputFlags, RegistryFlags, TrustFlags};
-use countersign_cli::output::{self, OutputFormat};
 use countersign_cli::progress::Progress;
 use countersign_cli::{Exit, Failure, program};
 use countersign_gallery::capability::Capability;
 use countersign_gallery::catalogue::{FindError, Target};
-use countersign_gallery::install::{self, InstallError, Outcome, Plan, Prepared, Request, Services, Transfer};
+use countersign_gallery::install::{self, InstallError, Plan, Prepared, Request, Services, Transfer};
 use countersign_gallery::integrity::Strictness;
 use countersign_gallery::name::EntryRequest;
-use countersign_gallery::store::{Installed, Store};
+use countersign_gallery::store::Store;
 use countersign_oci::index::Platform;
 use countersign_oci::{Class, Registry};
 use countersign_policy::{Policy, Trust};
 use countersign_verifier::trusted_root::{self, TrustCache, TrustSource};
-use countersign_verifier::{Verdict, Verifier, report};
-use serde_json::{Value, json};
+use countersign_verifier::{Verdict, Verifier};
 
 use super::galleries::{self, GalleryFlags};
 use super::machine;
+use super::report::{self, Document, Ended, describe};
 
 /// Installs a backend: its image must be signed as the gallery's policy wants it.
 ///
@@ -90,12 +89,6 @@ COUNTERSIGN_REQUIRE_BACKEND_INTEGRITY, LOCALAI_REQUIRE_BACKEND_INTEGRITY.
 
 Exit codes: 0 done, 1 a bug, 2 usage or configuration, 3 rejected (unsigned included), 4 could not decide or finish.";
 
-/// How it ended.
-enum Ended {
-    Already(Box<Installed>),
-    Done(Box<Outcome>),
-}
-
 pub(crate) async fn run(arguments: InstallArguments) -> Exit {
     program::log(arguments.output.verbose);
     let format = arguments.output.output;
@@ -104,9 +97,9 @@ pub(crate) async fn run(arguments: InstallArguments) -> Exit {
     let answer = arguments.install(&store, &progress).await;
     progress.finish();
     match answer {
-        Ok(document) => print(&document, format),
+        Ok(document) => document.print(format),
         Err(Refused { failure, verdict }) => {
-            refuse(&failure, verdict.as_deref(), format);
+            report::refuse(&failure, verdict.as_deref(), format);
             failure.exit
         }
     }
@@ -152,7 +145,7 @@ impl InstallArguments {
         let catalogue = galleries::catalogue(&loaded.config, &self.registry).await?;
         let target = catalogue.find(&request, &capability).map_err(|error| find_failure(&error))?;
         let ended = self.install_target(target, store, loaded.folder.as_deref(), progress).await?;
-        Ok(Document { ended, target: describe(&target, &capability) })
+        Ok(Document::new(ended, describe(&target, &capability)))
     }
 
     async fn install_target(
@@ -266,123 +259,3 @@ impl Drop for Watching {
         self.0.abort();
     }
 }
-
-/// What is printed.
-struct Document {
-    ended: Ended,
-    target: Value,
-}
-
-fn describe(target: &Target<'_>, capability: &Capability) -> Value {
-    json!({
-        "gallery": target.gallery.name,
-        "entry": target.concrete.name,
-        "meta": target.meta.map(|(meta, _)| &meta.name),
-        "capability": target.meta.map(|_| capability),
-        "capability_key": target.meta.map(|(_, key)| key),
-    })
-}
-
-fn print(document: &Document, format: OutputFormat) -> Exit {
-    let printed = match format {
-        OutputFormat::Json => output::json(&document.json()),
-        OutputFormat::Text => output::text(&document.text()),
-    };
-    match printed {
-        Ok(()) => Exit::Done,
-        // It is done, but nobody was told.
-        Err(_) => Exit::Undecided,
-    }
-}
-
-impl Document {
-    fn json(&self) -> Value {
-        let (status, rest) = match &self.ended {
-            Ended::Already(installed) => {
-                ("already-installed", json!({ "path": installed.path, "receipt": installed.receipt }))
-            }
-            Ended::Done(outcome) => {
-                let verification = outcome.verdict.as_ref().map(report::document);
-                let rest = json!({
-                    "path": outcome.path,
-                    "meta_path": outcome.meta_path,
-                    "receipt": outcome.receipt,
-                    "verification": verification,
-                    "attempts": outcome.attempts,
-                    "restored": outcome.restored,
-                });
-                ("installed", rest)
-            }
-        };
-        let mut document = json!({ "schema": SCHEMA, "status": status });
-        for part in [&self.target, &rest] {
-            if let (Some(document), Some(part)) = (document.as_object_mut(), part.as_object()) {
-                document.extend(part.clone());
-            }
-        }
-        document
-    }
-
-    fn text(&self) -> String {
-        let name = format!("{}@{}", text_of(&self.target, "gallery"), text_of(&self.target, "entry"));
-        let mut lines = Vec::new();
-        match &self.ended {
-            Ended::Already(installed) => {
-                lines.push(format!("already installed  {name}"));
-                lines.push(format!("  at {}", installed.path.display()));
-                let verified = installed.receipt.as_ref().is_some_and(|receipt| receipt.verification.is_some());
-                lines.push(format!("  {}", if verified { "verified when it was installed" } else { "not verified" }));
-            }
-            Ended::Done(outcome) => {
-                lines.push(format!("installed  {name}"));
-                lines.push(format!("  at {}", outcome.path.display()));
-                if let Some(path) = &outcome.meta_path {
-                    let key = text_of(&self.target, "capability_key");
-                    lines.push(format!("  {} stands for it ({key})", path.display()));
-                }
-                if let Some(receipt) = &outcome.receipt {
-                    lines.push(format!("  image {}@{}", receipt.served_by, receipt.index_digest));
-                    lines.push(format!("  platform {} {}", receipt.platform, receipt.platform_digest));
-                    if receipt.verification.is_none() {
-                        lines.push("  NOT VERIFIED: the gallery config says `unverified: warn`".to_owned());
-                    }
-                }
-                lines.extend(
-                    outcome
-                        .attempts
-                        .iter()
-                        .map(|attempt| format!("  passed over {}: {}", attempt.source, attempt.reason)),
-                );
-                lines
-                    .extend(outcome.restored.iter().map(|name| format!("  restored {name}, left by a killed process")));
-                lines.extend(outcome.verdict.iter().map(|verdict| report::text(verdict).trim_end().to_owned()));
-            }
-        }
-        lines.push(String::new());
-        lines.join("\n")
-    }
-}
-
-fn text_of<'a>(value: &'a Value, key: &str) -> &'a str {
-    value.get(key).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn refuse(failure: &Failure, verdict: Option<&Verdict>, format: OutputFormat) {
-    if format == OutputFormat::Json {
-        let status = match failure.exit {
-            Exit::Rejected => "rejected",
-            Exit::Usage => "refused",
-            _ => "undecided",
-        };
-        let verification = verdict.map(report::document);
-        let document = json!({ "schema": SCHEMA, "status": status, "verification": verification, "error": failure });
-        // A closed standard output leaves standard error, which follows.
-        let _ = output::json(&document);
-    }
-    output::note_lines(&failure.lines());
-    if let Some(verdict) = verdict {
-        output::note(report::text(verdict).trim_end());
-    }
-}
-
-const SCHEMA: &str = "countersign.dev/install/v1";

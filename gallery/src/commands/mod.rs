@@ -7,6 +7,7 @@ mod galleries;
 mod install;
 mod list;
 mod machine;
+mod report;
 
 /// Installs backends from galleries: nothing that does not trace back to its release job reaches the disk.
 #[derive(Parser)]

@@ -94,3 +94,18 @@ async fn indexes_in_indexes_are_followed_within_bounds() {
     let error = world.refused(&warn).await;
     assert!(matches!(error, InstallError::Nesting { .. }), "{error:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_is_not_what_its_index_says_is_refused() {
+    let world = World::start();
+    let image = world.push(&ImageSpec::with_run_script("#!/bin/sh\n", Vec::new()), "cpu-llama-cpp");
+    let size = image.platform("linux/amd64").unwrap().manifest.bytes.len();
+    let text = String::from_utf8(image.index.bytes.to_vec()).unwrap();
+    let lying = text.replace(&format!("\"size\":{size}"), &format!("\"size\":{}", size + 1));
+    assert_ne!(text, lying);
+    world.sandbox.registry().put_manifest(REPOSITORY, "latest-cpu-llama-cpp", &image.index.media_type, lying);
+    let warn = Call { trust: "unverified: warn".to_owned(), ..world.call("cpu-llama-cpp") };
+    let error = world.refused(&warn).await;
+    assert!(matches!(error, InstallError::Descriptor { .. }), "{error:?}");
+    assert_eq!(error.class(), Class::Rejected);
+}
