@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use crate::image::{self, ImageSpec};
 use crate::registry::Auth;
 use crate::run::{Options, Sandbox, TrustFiles};
 use crate::{GithubIdentity, RekorVersion};
@@ -35,9 +36,9 @@ pub struct Arguments {
     /// Repository that the ambient identity is the release workflow of
     #[arg(long, value_name = "OWNER/NAME", default_value = "octo/app")]
     pub repository: String,
-    /// Serve until killed, even when standard input is closed
+    /// End when standard input closes: for a program that starts this one
     #[arg(long)]
-    pub keep_running: bool,
+    pub until_input_closes: bool,
     /// Form of what is printed
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
@@ -65,7 +66,8 @@ pub enum Output {
     Json,
 }
 
-/// Starts a sandbox, prints it, and serves until standard input closes (unless it is to keep running) or a signal ends the process.
+/// Starts a sandbox with one unsigned image in its registry, prints it, and serves until a signal ends the process, or standard input
+/// closes where that is asked for.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (user, password) = (arguments.user.clone(), arguments.password.clone());
     let auth = match arguments.auth {
@@ -82,24 +84,31 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let sandbox = Sandbox::start(options)?;
     let dir = std::path::absolute(&arguments.dir).context("find the folder of the trust files")?;
     let files = sandbox.write_trust(&dir)?;
+    let image = push_image(&sandbox, &arguments.repository);
     let ambient = sandbox.ambient(&GithubIdentity::of(&arguments.repository));
     let printed = match arguments.output {
-        Output::Text => text(&sandbox, &files, &ambient),
-        Output::Json => json(&sandbox, &files, &ambient),
+        Output::Text => text(&facts(&sandbox, &files, image), &ambient),
+        Output::Json => json(facts(&sandbox, &files, image), &ambient),
     };
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(printed.as_bytes()).and_then(|()| stdout.flush()).context("print the URLs")?;
     drop(stdout);
-    wait_for_end()?;
-    if arguments.keep_running {
-        loop {
-            std::thread::park();
-        }
+    if arguments.until_input_closes {
+        return wait_for_end();
     }
-    Ok(())
+    loop {
+        std::thread::park();
+    }
 }
 
-/// A terminal's or a parent's closed input ends the program; Ctrl-C ends it as it ends every program.
+/// Something to sign: an index with two platforms and their attestations, whose `run.sh` says that it runs.
+fn push_image(sandbox: &Sandbox, repository: &str) -> String {
+    let spec = ImageSpec::with_run_script("#!/bin/sh\necho the backend is running\n", Vec::new());
+    image::multi_platform(&spec).push(sandbox.registry(), repository, "v1");
+    format!("{}/{repository}:v1", sandbox.registry().host())
+}
+
+/// Waits for the end of standard input.
 fn wait_for_end() -> anyhow::Result<()> {
     let mut buffer = [0; 1024];
     let mut stdin = std::io::stdin().lock();
@@ -108,9 +117,10 @@ fn wait_for_end() -> anyhow::Result<()> {
 }
 
 /// Name and value of everything that there is to know.
-fn facts(sandbox: &Sandbox, files: &TrustFiles) -> Vec<(&'static str, String)> {
+fn facts(sandbox: &Sandbox, files: &TrustFiles, image: String) -> Vec<(&'static str, String)> {
     vec![
         ("REGISTRY", sandbox.registry().host().to_owned()),
+        ("IMAGE", image),
         ("FULCIO_URL", sandbox.fulcio_url()),
         ("REKOR_V1_URL", sandbox.rekor_v1_url()),
         ("REKOR_V2_URL", sandbox.rekor_v2_url()),
@@ -125,10 +135,10 @@ fn facts(sandbox: &Sandbox, files: &TrustFiles) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn text(sandbox: &Sandbox, files: &TrustFiles, ambient: &[(String, String)]) -> String {
-    let mut text = "# the sandbox serves until its standard input closes\n".to_owned();
-    for (name, value) in facts(sandbox, files) {
-        text += &export(&format!("SANDBOX_{name}"), &value);
+fn text(facts: &[(&'static str, String)], ambient: &[(String, String)]) -> String {
+    let mut text = "# the sandbox: stop it with Ctrl-C or kill; IMAGE is not signed yet\n".to_owned();
+    for (name, value) in facts {
+        text += &export(&format!("SANDBOX_{name}"), value);
     }
     text += "# the ambient protocol of GitHub Actions\n";
     for (name, value) in ambient {
@@ -141,9 +151,9 @@ fn export(name: &str, value: &str) -> String {
     format!("export {name}='{}'\n", value.replace('\'', r"'\''"))
 }
 
-fn json(sandbox: &Sandbox, files: &TrustFiles, ambient: &[(String, String)]) -> String {
+fn json(facts: Vec<(&'static str, String)>, ambient: &[(String, String)]) -> String {
     let facts: serde_json::Map<_, _> =
-        facts(sandbox, files).into_iter().map(|(name, value)| (name.to_ascii_lowercase(), json!(value))).collect();
+        facts.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), json!(value))).collect();
     let environment: serde_json::Map<_, _> = ambient.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     let document = json!({ "schema": "countersign.dev/sandbox/v1", "sandbox": facts, "environment": environment });
     format!("{document}\n")

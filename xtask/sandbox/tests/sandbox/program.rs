@@ -11,7 +11,7 @@ use crate::support::*;
 async fn the_program_prints_its_urls_serves_and_ends_with_its_input() {
     let dir = tempfile::tempdir().unwrap();
     let mut program = Command::new(env!("CARGO_BIN_EXE_sandbox"))
-        .args(["--output", "json", "--no-referrers-api", "--auth", "basic", "--dir"])
+        .args(["--until-input-closes", "--output", "json", "--no-referrers-api", "--auth", "basic", "--dir"])
         .arg(dir.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -25,6 +25,12 @@ async fn the_program_prints_its_urls_serves_and_ends_with_its_input() {
     let registry = format!("http://{}/v2/", facts["registry"].as_str().unwrap());
     assert_eq!(get(&registry).await.status(), 401);
     assert_eq!(http().get(&registry).basic_auth("sandbox", Some("sandbox")).send().await.unwrap().status(), 200);
+    let image = facts["image"].as_str().unwrap();
+    let (repository, tag) = image.rsplit_once(':').unwrap();
+    let path = repository.split_once('/').unwrap().1;
+    let manifest = format!("{registry}{path}/manifests/{tag}");
+    let answer = http().get(manifest).basic_auth("sandbox", Some("sandbox")).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "there is something to sign");
     let fulcio = facts["fulcio_url"].as_str().unwrap();
     assert_eq!(get(&format!("{fulcio}/healthz")).await.status(), 200);
     let root = std::fs::read_to_string(facts["trusted_root"].as_str().unwrap()).unwrap();
@@ -40,7 +46,11 @@ async fn the_program_prints_its_urls_serves_and_ends_with_its_input() {
 #[test]
 fn the_program_prints_lines_for_a_shell() {
     let dir = tempfile::tempdir().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_sandbox")).arg("--dir").arg(dir.path()).stdin(Stdio::null()).output();
+    let output = Command::new(env!("CARGO_BIN_EXE_sandbox"))
+        .args(["--until-input-closes", "--dir"])
+        .arg(dir.path())
+        .stdin(Stdio::null())
+        .output();
     let text = String::from_utf8(output.unwrap().stdout).unwrap();
     for line in text.lines() {
         assert!(line.starts_with('#') || line.starts_with("export "), "{line}");
