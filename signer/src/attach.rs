@@ -13,7 +13,7 @@ use crate::services::SignedBundle;
 use crate::statement::{BoundSubject, PlannedStatement};
 
 /// How many pushes are under way at once.
-const PARALLEL: usize = 16;
+const PARALLEL: usize = 32;
 
 /// A statement whose bundle verified.
 #[derive(Debug)]

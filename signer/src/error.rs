@@ -121,6 +121,14 @@ pub enum SignError {
     /// The operating system gave no randomness for a key.
     #[error("no key pair could be generated")]
     KeyGeneration,
+    /// The log says that it knows each new entry already, and shows none of them.
+    #[error("the log at {url} takes new entries for known ones, {attempts} times")]
+    LogConflict {
+        /// The log.
+        url: String,
+        /// How many new entries were sent.
+        attempts: usize,
+    },
     /// The log says that the entry is there already, and what is there is not ours.
     #[error("the log entry at {url} is not the one that was sent")]
     LogEntryForeign {
@@ -288,6 +296,7 @@ impl SignError {
             | Self::ContradictingDescriptors { .. }
             | Self::IdentityUnusable { .. }
             | Self::IndexTooLarge { .. }
+            | Self::LogConflict { .. }
             | Self::LogEntryForeign { .. }
             | Self::ServiceAnswerTooLarge { .. }
             | Self::ServiceMalformed { .. }
@@ -314,6 +323,7 @@ impl SignError {
             Self::IdentityUnusable { .. } => "identity-unusable",
             Self::IndexTooLarge { .. } => "index-too-large",
             Self::KeyGeneration => "key-generation",
+            Self::LogConflict { .. } => "log-conflict",
             Self::LogEntryForeign { .. } => "log-entry-foreign",
             Self::NoReference => "no-reference",
             Self::Registry { source, .. } => source.code(),

@@ -9,8 +9,10 @@ use crate::error::SignError;
 use crate::sign::{NamedImage, SignRequest};
 use crate::subjects::{Release, Subject, Walk};
 
+/// How many references are read at once.
+const REFERENCES: usize = 8;
 /// How many requests for one reference are under way at once.
-const PARALLEL: usize = 16;
+const REQUESTS: usize = 16;
 
 /// Resolves each tag once, walks each index, and makes sure that every manifest in it exists. Every reference that fails is reported.
 pub(crate) async fn release(
@@ -19,7 +21,7 @@ pub(crate) async fn release(
 ) -> Result<(Vec<NamedImage>, Release), Vec<SignError>> {
     let resolved: Vec<_> = stream::iter(&request.references)
         .map(|reference| resolve(registry, reference))
-        .buffered(PARALLEL)
+        .buffered(REFERENCES)
         .collect()
         .await;
     let mut images = Vec::new();
@@ -35,7 +37,7 @@ pub(crate) async fn release(
         }
     }
     let walked: Vec<_> =
-        stream::iter(named).map(|named| walk(registry, named, request.index_only)).buffered(PARALLEL).collect().await;
+        stream::iter(named).map(|named| walk(registry, named, request.index_only)).buffered(REFERENCES).collect().await;
     let mut release = Release::default();
     for outcome in walked {
         match outcome {
@@ -99,7 +101,7 @@ async fn walk(
             }
             let read: Vec<(Digest, RawManifest)> = stream::iter(indexes)
                 .map(|digest| read_child(registry, &pinned, &walk, digest))
-                .buffered(PARALLEL)
+                .buffered(REQUESTS)
                 .try_collect()
                 .await?;
             for (digest, raw) in read {
@@ -108,7 +110,7 @@ async fn walk(
         }
         stream::iter(walk.to_probe())
             .map(|digest| probe(registry, &pinned, &walk, digest))
-            .buffered(PARALLEL)
+            .buffered(REQUESTS)
             .try_collect::<()>()
             .await?;
     }

@@ -78,8 +78,10 @@ fn matches_token(name: &str, token: &IdentityToken) -> bool {
     if let Some(workflow) = token.github_workflow() {
         let on_github = name.strip_prefix(GITHUB) == Some(workflow);
         let elsewhere = !token.issuers().any(|issuer| issuer.starts_with(GITHUB_ISSUER))
-            && name.starts_with("https://")
-            && name.ends_with(&format!("/{workflow}"));
+            && name
+                .strip_prefix("https://")
+                .and_then(|rest| rest.split_once('/'))
+                .is_some_and(|(_, path)| path == workflow);
         return on_github || elsewhere;
     }
     match token.verified_email() {
@@ -189,4 +191,40 @@ fn reasons(findings: &Findings) -> String {
         .map(ToString::to_string)
         .collect();
     reasons.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use countersign_oci::Secret;
+
+    use super::*;
+
+    fn token(claims: &str) -> IdentityToken {
+        let text = format!(r#"{{"aud":"sigstore","sub":"s","exp":2000000000,{claims}}}"#);
+        let text = Secret::new(format!("e30.{}.e30", URL_SAFE_NO_PAD.encode(text)));
+        IdentityToken::parse("test", text, "2026-01-01T00:00:00Z".parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_certificate_for_somebody_else_is_not_the_tokens() {
+        let github = r#""iss":"https://token.actions.githubusercontent.com","repository":"o/r","job_workflow_ref":"o/r/.github/workflows/w.yml@refs/heads/main""#;
+        let enterprise = github.replace("token.actions.githubusercontent.com", "ghe.example/_services/token");
+        let email = r#""iss":"https://i","email":"mona@example.com","email_verified":true"#;
+        let table = [
+            (github, "https://github.com/o/r/.github/workflows/w.yml@refs/heads/main", true),
+            (github, "https://github.com/o/r/.github/workflows/w.yml@refs/heads/other", false),
+            (github, "https://evil.example/o/r/.github/workflows/w.yml@refs/heads/main", false),
+            (github, "mona@example.com", false),
+            (&enterprise, "https://ghe.example/o/r/.github/workflows/w.yml@refs/heads/main", true),
+            (&enterprise, "https://ghe.example/x/o/r/.github/workflows/w.yml@refs/heads/main", false),
+            (email, "mona@example.com", true),
+            (email, "lisa@example.com", false),
+            (r#""iss":"https://gitlab.example""#, "https://gitlab.example/g/p//.gitlab-ci.yml@refs/heads/main", true),
+        ];
+        for (claims, name, expected) in table {
+            assert_eq!(matches_token(name, &token(claims)), expected, "{claims} {name}");
+        }
+    }
 }

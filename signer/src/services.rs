@@ -74,7 +74,7 @@ impl Services {
                 return Ok(bundle::assemble(certificate, envelope, *entry, timestamps));
             }
         }
-        Err(SignError::LogEntryForeign { url: log.url.to_string() })
+        Err(SignError::LogConflict { url: log.url.to_string(), attempts: SIGNATURES_PER_STATEMENT })
     }
 }
 

@@ -18,7 +18,7 @@ use crate::statement::{self, Annotations, PlannedStatement, StatementForm};
 use crate::subjects::Subject;
 
 /// How many statements are logged at once: logs limit the rate.
-const PARALLEL: usize = 8;
+const PARALLEL: usize = 16;
 
 /// Bytes of a statement. In base64, with the certificate and the log entry beside it, it has to stay below the mebibyte that verifiers
 /// read of a bundle.

@@ -113,8 +113,9 @@ impl SigningConfig {
             .into_iter()
             .filter(|endpoint| operators.insert(endpoint.operator.as_deref().unwrap_or_default()))
             .map(|endpoint| {
-                let url = safe_url(&endpoint.url)
-                    .ok_or_else(|| self.unusable(service, ConfigProblem::UnsafeUrl(endpoint.url.clone())))?;
+                let url = safe_url(&endpoint.url).ok_or_else(|| {
+                    self.unusable(service, ConfigProblem::UnsafeUrl(without_credentials(&endpoint.url)))
+                })?;
                 Ok(Usable { url, version: endpoint.major_api_version })
             })
             .collect()
@@ -197,6 +198,17 @@ pub(crate) fn safe_url(text: &str) -> Option<Url> {
     (encrypted && anonymous).then_some(url)
 }
 
+/// A refused URL is shown, what it may carry before the host is not.
+fn without_credentials(text: &str) -> String {
+    let mut url = match Url::parse(text) {
+        Ok(url) if url.has_host() => url,
+        _ => return text.rsplit('@').next().unwrap_or_default().to_owned(),
+    };
+    // These fail only for URLs without a host.
+    let _ = (url.set_username(""), url.set_password(None));
+    url.to_string()
+}
+
 /// Why a signing config cannot be used for the service named beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -220,7 +232,7 @@ pub enum ConfigProblem {
     TooMany(usize),
     /// The selector says neither `ALL`, `ANY` nor `EXACT`.
     UndefinedSelector,
-    /// The URL is not `https`, nor `http` to a loopback address, or holds credentials.
+    /// The URL, shown without credentials, is not `https`, nor `http` to a loopback address, or it has credentials in it.
     UnsafeUrl(String),
 }
 
@@ -241,7 +253,7 @@ impl std::fmt::Display for ConfigProblem {
             Self::TooMany(count) => write!(f, "it asks for {count}, more than a bundle may carry"),
             Self::UndefinedSelector => f.write_str("the selector is undefined"),
             Self::UnsafeUrl(url) => {
-                write!(f, "{url} is neither https nor http to a loopback address")
+                write!(f, "{url} is not https, nor http to a loopback address, without credentials")
             }
         }
     }

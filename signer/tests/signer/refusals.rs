@@ -376,3 +376,29 @@ async fn a_statement_too_large_for_a_bundle_costs_no_certificate() {
     assert!(matches!(error, SignError::StatementTooLarge { .. }), "{error:?}");
     assert_eq!(world.count(Service::Fulcio), 0);
 }
+
+#[tokio::test]
+async fn a_log_that_takes_every_entry_for_a_known_one_is_given_up() {
+    for (rekor, log) in REKORS {
+        let world = World::start();
+        let _fault = world.sandbox.fault(Fault::new(log, Action::status(409)).method("POST"));
+        let error = failure(&world, &world.signer(rekor)).await;
+        assert!(matches!(error, SignError::LogConflict { .. }), "{error:?}");
+        assert_eq!(world.count(log), 3);
+        world.assert_nothing_attached();
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_a_little_behind_is_waited_for_and_one_that_is_far_behind_is_said() {
+    let world = World::start();
+    let behind = |seconds| Arc::new(move || now() - jiff::SignedDuration::from_secs(seconds));
+    let signer = Signer { clock: behind(2), ..world.signer(RekorVersion::V1) };
+    signer.sign(&world.request(&["octo/app:v1"])).await.unwrap();
+    let world = World::start();
+    let signer = Signer { clock: behind(120), ..world.signer(RekorVersion::V1) };
+    let error = failure(&world, &signer).await;
+    assert!(matches!(error, SignError::SelfVerificationUndecided { .. }), "{error:?}");
+    assert!(error.retryable());
+    world.assert_nothing_attached();
+}

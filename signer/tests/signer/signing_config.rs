@@ -122,7 +122,7 @@ fn a_config_that_cannot_be_followed_is_refused_and_says_why() {
             &tsa,
             ANY,
             log,
-            ConfigProblem::UnsafeUrl("http://log.example".to_owned()),
+            ConfigProblem::UnsafeUrl("http://log.example/".to_owned()),
         ),
         (
             vec![endpoint("https://u:p@log.example", 1, OPEN, "a")],
@@ -130,7 +130,7 @@ fn a_config_that_cannot_be_followed_is_refused_and_says_why() {
             &tsa,
             ANY,
             log,
-            ConfigProblem::UnsafeUrl("https://u:p@log.example".to_owned()),
+            ConfigProblem::UnsafeUrl("https://log.example/".to_owned()),
         ),
         (vec![v1()], ANY, &tsa, undefined, authority, ConfigProblem::UndefinedSelector),
     ];
