@@ -1,6 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::sha256::Sha256;
 use crate::text::{printable, serde_as_text};
 
 /// A sha256 digest, written `sha256:<64 lower-case hexadecimal digits>`.
@@ -94,13 +95,13 @@ serde_as_text!(Digest);
 
 /// Computes a [`Digest`] of bytes that arrive in pieces.
 #[derive(Clone)]
-pub struct DigestHasher(ring::digest::Context);
+pub struct DigestHasher(Sha256);
 
 impl DigestHasher {
     /// Starts with no bytes.
     #[must_use]
     pub fn new() -> Self {
-        Self(ring::digest::Context::new(&ring::digest::SHA256))
+        Self(Sha256::new())
     }
 
     /// Appends `bytes`.
@@ -111,9 +112,7 @@ impl DigestHasher {
     /// Returns the digest of everything that was appended.
     #[must_use]
     pub fn finish(self) -> Digest {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(self.0.finish().as_ref());
-        Digest(bytes)
+        Digest(self.0.finish())
     }
 }
 

@@ -89,6 +89,9 @@ pub enum RegistryError {
         /// The token server that the credentials were kept from, because it is not the registry's own.
         withheld: Option<String>,
     },
+    /// The client could not be built.
+    #[error("the registry client cannot be set up")]
+    Client(#[source] HttpError),
     /// The bytes are not the ones that the digest names.
     #[error("{what} has the digest {actual}, not {expected}")]
     DigestMismatch {
@@ -99,7 +102,7 @@ pub enum RegistryError {
         /// The digest of the bytes, or that the registry stated.
         actual: Digest,
     },
-    /// The client could not be built, or a body was beyond its bound or broke off.
+    /// A body was beyond its bound, or broke off.
     #[error("{what} cannot be read")]
     Http {
         /// What was asked for.
@@ -295,7 +298,7 @@ impl RegistryError {
             Self::Answered { answer } if transient(answer.status) => Class::Unreachable,
             Self::CredentialsRejected { .. } | Self::Denied { .. } => Class::Denied,
             Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => Class::Rejected,
-            Self::Http { source, .. } => source.class(),
+            Self::Client(source) | Self::Http { source, .. } => source.class(),
             Self::TagSchema { source, .. } => source.class(),
             Self::NotFound { .. } => Class::NotFound,
             Self::Throttled { .. } => Class::Throttled,
@@ -330,7 +333,7 @@ impl RegistryError {
             Self::CredentialsRejected { .. } => "credentials-rejected",
             Self::Denied { .. } => "access-denied",
             Self::DigestMismatch { .. } => "digest-mismatch",
-            Self::Http { source, .. } => source.code(),
+            Self::Client(source) | Self::Http { source, .. } => source.code(),
             Self::Listing { .. } => "referrers-malformed",
             Self::Manifest { .. } => "manifest-malformed",
             Self::MediaType { .. } => "media-type",

@@ -7,9 +7,19 @@
 //! | [`index`] | image indexes and manifests, parsed without room for two readings |
 //! | [`media_type`], [`limits`] | constants, each in one table |
 //!
-//! Security lives in two places: a [`Digest`] can only be made of well-formed text or by hashing, and
-//! [`index::Manifest::parse`] refuses every document that two parsers could read differently. Nothing here is
-//! trusted because a registry said so.
+//! With the feature `client`:
+//!
+//! | module | is |
+//! |---|---|
+//! | `Registry` | reads manifests, blobs and referrers: bounded, with deadlines, retries and redirects of our own |
+//! | `Pusher` | the only writer: blobs, manifests, the referrers tag schema |
+//! | `auth` | challenges, token servers, and the credentials that go to them |
+//! | `http` | one way to speak HTTP, also for services that are not registries |
+//!
+//! Security lives in a few places: a [`Digest`] can only be made of well-formed text or by hashing;
+//! [`index::Manifest::parse`] refuses every document that two parsers could read differently; what a token server is
+//! sent is decided by `auth::realm`, and where a redirect may lead by `http::next_hop`. Nothing here is trusted because
+//! a registry said so: bytes are hashed here, and every read has a bound.
 //!
 //! ```
 //! use countersign_oci::{ImageReference, PinnedReference, Digest};
@@ -46,6 +56,7 @@ mod referrers;
 #[cfg(feature = "client")]
 mod registry;
 mod secret;
+mod sha256;
 mod text;
 
 #[cfg(feature = "client")]

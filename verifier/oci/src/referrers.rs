@@ -201,16 +201,16 @@ impl Registry {
             let listing = Listing { truncated: Some(Truncation::Bytes), ..Listing::default() };
             return Ok(ApiAnswer::Listing(listing));
         }
-        match (&error, error.status()) {
-            (
-                RegistryError::NotFound { .. } | RegistryError::Answered { .. },
-                Some(status @ (400 | 404 | 405 | 406 | 501)),
-            ) => {
-                self.note_referrers_api(subject.repository(), false);
-                Ok(ApiAnswer::None { answer: status.to_string(), looks_like_success: false })
-            }
-            _ => Err(error),
+        let Some(answer) = error.answer() else { return Err(error) };
+        let is_none = matches!(error, RegistryError::NotFound { .. } | RegistryError::Answered { .. });
+        if !is_none || !matches!(answer.status, 400 | 404 | 405 | 406 | 501) {
+            return Err(error);
         }
+        // A repository that is not there yet says nothing about what the registry can do.
+        if !answer.codes.iter().any(|code| code == "NAME_UNKNOWN") {
+            self.note_referrers_api(subject.repository(), false);
+        }
+        Ok(ApiAnswer::None { answer: answer.status.to_string(), looks_like_success: false })
     }
 
     /// Reads the tag of the referrers tag schema; `None` when there is none.

@@ -49,8 +49,7 @@ pub(crate) struct Inner {
 impl Registry {
     /// Builds the client. Nothing is connected to, and no root is loaded, before the first request.
     pub fn new(options: RegistryOptions) -> Result<Self, RegistryError> {
-        let client = http::client(&options.http())
-            .map_err(|source| RegistryError::Http { what: "the registry".to_owned(), source })?;
+        let client = http::client(&options.http()).map_err(RegistryError::Client)?;
         Ok(Self(Arc::new(Inner {
             transport: Transport::new(client, &options),
             auth: Authenticator::new(options.credentials, options.token_servers),

@@ -11,3 +11,14 @@ mod referrers;
 mod retries;
 mod support;
 mod tag_schema;
+mod tls;
+
+#[test]
+fn every_file_of_tests_is_part_of_the_run() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oci");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let module = name.trim_end_matches(".rs");
+        assert!(module == "main" || include_str!("main.rs").contains(&format!("\nmod {module};\n")), "{name}");
+    }
+}

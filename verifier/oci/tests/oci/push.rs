@@ -186,3 +186,14 @@ async fn one_attachment_that_fails_does_not_stop_the_others() {
     assert!(matches!(outcomes[0], Ok(Attached::TagSchema)));
     assert_eq!(outcomes[1].as_ref().unwrap_err().class(), Class::Denied);
 }
+
+#[tokio::test]
+async fn a_repository_that_is_not_there_yet_does_not_hide_the_api() {
+    let world = World::new();
+    world.sandbox.registry().set_referrers(ReferrersApi::ConfigTypes);
+    let subject = world.repository.pin(Digest::of(b"subject"));
+    let unknown = world.fault("/referrers/", answer(404, r#"{"errors":[{"code":"NAME_UNKNOWN"}]}"#, &[]));
+    assert!(world.registry.referrers(&subject).await.unwrap().descriptors.is_empty());
+    drop(unknown);
+    assert_eq!(attach(&world, "bundle").await.unwrap(), Attached::ReferrersApi);
+}

@@ -1,9 +1,9 @@
 use std::time::{Duration, Instant};
 
-use countersign_oci::{Class, RegistryError};
+use countersign_oci::{Class, Registry, RegistryError};
 use sandbox::Action;
 
-use crate::support::{World, answer};
+use crate::support::{World, answer, patient_options};
 
 #[tokio::test]
 async fn outages_are_met_by_asking_again() {
@@ -98,4 +98,28 @@ async fn writes_are_repeated_because_digests_make_them_harmless() {
         let _fault = world.fault_once("/blobs/uploads", action.clone());
         assert!(world.pusher().prove_write(&world.repository).await.is_ok(), "{action:?}");
     }
+}
+
+#[tokio::test]
+async fn this_machine_is_reached_past_every_proxy() {
+    let world = World::with(
+        |_| {},
+        |options, _| {
+            // Nobody listens there, and the passwords must stay out of every text.
+            options.proxies.http = Some("http://user:canary@127.0.0.1:1".to_owned());
+            options.proxies.https = Some("http://user:canary@127.0.0.1:1".to_owned());
+            assert!(!format!("{options:?}").contains("canary"));
+        },
+    );
+    let pinned = world.put_index("v1");
+    assert!(world.registry.manifest(&pinned).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_none_is_an_error_when_the_client_is_built() {
+    let mut options = patient_options();
+    options.proxies.https = Some("http://user:canary@[".to_owned());
+    let error = Registry::new(options).unwrap_err();
+    assert_eq!(error.class(), Class::Usage);
+    assert!(!format!("{error:?}").contains("canary"), "{error:?}");
 }
