@@ -201,6 +201,10 @@ pub fn headline(findings: &Findings) -> String {
     }
     let nearest = reasons().max_by_key(|reason| nearness(reason));
     match (nearest, findings.candidates.len()) {
+        (Some(Reason::Denied { denials }), _) => {
+            let codes: Vec<&str> = denials.iter().map(countersign_policy::Denial::code).collect();
+            format!("signed, and not as the policy wants it: {}", codes.join(", "))
+        }
         (None, _) => "unsigned: no signature found".to_owned(),
         (Some(reason), 1) => reason.to_string(),
         (Some(reason), count) if reason.class() == Class::Other => {

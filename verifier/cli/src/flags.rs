@@ -108,13 +108,14 @@ pub enum KnownTrust {
 }
 
 /// The trusted root that was chosen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum TrustChoice {
     /// The public-good copy inside this program.
     Embedded,
     /// A file.
     File(PathBuf),
     /// The public-good TUF repository.
+    #[default]
     PublicGood,
     /// Another TUF repository, and the file with its TUF root.
     Tuf {
@@ -123,12 +124,6 @@ pub enum TrustChoice {
         /// Its TUF root.
         root: PathBuf,
     },
-}
-
-impl Default for TrustChoice {
-    fn default() -> Self {
-        Self::PublicGood
-    }
 }
 
 impl TrustFlags {

@@ -30,7 +30,7 @@ pub(crate) struct VerifyArguments {
     policy: PolicyFlags,
 
     /// Judges these bundles instead of what the registry has. The reference must hold a digest; no registry is asked.
-    #[arg(long, value_name = "FILE", num_args = 1)]
+    #[arg(long, value_name = "FILE", help_heading = "Evidence")]
     bundle: Vec<PathBuf>,
 
     #[command(flatten)]
