@@ -137,22 +137,22 @@ fn integrated_time(detail: String, shaped: &ShapedBundle, now: Timestamp) -> Rea
 
 fn claims(found: &sigstore_crypto::FulcioCiClaims) -> Claims {
     let found = found.clone();
-    let mut claims = Claims::default();
-    claims.build_signer_uri = found.build_signer_uri;
-    claims.build_signer_digest = found.build_signer_digest;
-    claims.runner_environment = found.runner_environment;
-    claims.source_repository_uri = found.source_repository_uri;
-    claims.source_repository_digest = found.source_repository_digest;
-    claims.source_repository_ref = found.source_repository_ref;
-    claims.source_repository_identifier = found.source_repository_identifier;
-    claims.source_repository_owner_uri = found.source_repository_owner_uri;
-    claims.source_repository_owner_identifier = found.source_repository_owner_identifier;
-    claims.build_config_uri = found.build_config_uri;
-    claims.build_config_digest = found.build_config_digest;
-    claims.build_trigger = found.build_trigger;
-    claims.run_invocation_uri = found.run_invocation_uri;
-    claims.source_repository_visibility_at_signing = found.source_repository_visibility_at_signing;
-    claims.deployment_environment = found.deployment_environment;
-    claims.token_subject = found.token_subject;
-    claims
+    Claims {
+        build_signer_uri: found.build_signer_uri,
+        build_signer_digest: found.build_signer_digest,
+        runner_environment: found.runner_environment,
+        source_repository_uri: found.source_repository_uri,
+        source_repository_digest: found.source_repository_digest,
+        source_repository_ref: found.source_repository_ref,
+        source_repository_identifier: found.source_repository_identifier,
+        source_repository_owner_uri: found.source_repository_owner_uri,
+        source_repository_owner_identifier: found.source_repository_owner_identifier,
+        build_config_uri: found.build_config_uri,
+        build_config_digest: found.build_config_digest,
+        build_trigger: found.build_trigger,
+        run_invocation_uri: found.run_invocation_uri,
+        source_repository_visibility_at_signing: found.source_repository_visibility_at_signing,
+        deployment_environment: found.deployment_environment,
+        token_subject: found.token_subject,
+    }
 }

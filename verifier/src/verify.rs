@@ -40,6 +40,7 @@ impl std::fmt::Debug for Verifier {
 /// The answer to "is this image signed as the policy wants it?".
 #[derive(Debug)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "one is made for an image, after milliseconds of cryptography")]
 pub enum Verdict {
     /// Yes.
     Verified(VerifiedImage, Findings),

@@ -69,10 +69,12 @@ impl PolicyFlags {
     }
 
     fn signer(&self) -> SignerSpec {
-        let mut github = GithubSpec::default();
-        github.repository = self.certificate_github_workflow_repository.clone();
-        github.reference = self.certificate_github_workflow_ref.clone();
-        github.trigger = self.certificate_github_workflow_trigger.iter().cloned().collect();
+        let github = GithubSpec {
+            repository: self.certificate_github_workflow_repository.clone(),
+            reference: self.certificate_github_workflow_ref.clone(),
+            trigger: self.certificate_github_workflow_trigger.iter().cloned().collect(),
+            ..GithubSpec::default()
+        };
         let stated = github.repository.is_some() || github.reference.is_some() || !github.trigger.is_empty();
         SignerSpec {
             name: "from the command line".into(),

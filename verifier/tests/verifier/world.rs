@@ -54,7 +54,7 @@ impl World {
             verifier: self.verifier.clone(),
             clock: Arc::new(now),
         };
-        let request = SignRequest { references: vec![reference.clone()], ..SignRequest::default() };
+        let request = SignRequest::new(vec![reference.clone()]);
         signer.sign(&request).await.unwrap();
     }
 
