@@ -1,6 +1,7 @@
 //! The operator's list of galleries: the one place where trust in a gallery is stated.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use countersign_policy::{GalleryBlock, Policy, PolicyError};
 use serde::{Deserialize, Deserializer};
@@ -165,6 +166,20 @@ impl Config {
             return Err(ConfigError::Empty { origin: origin.to_owned() });
         }
         Ok(Self { galleries })
+    }
+
+    /// Takes relative paths of indexes as beginning at a folder: the one that the config lies in.
+    #[must_use]
+    pub fn relative_to(mut self, folder: &Path) -> Self {
+        for gallery in &mut self.galleries {
+            for place in std::iter::once(&mut gallery.url).chain(&mut gallery.mirrors) {
+                let is_path = !place.is_empty() && !place.contains("://") && !place.starts_with("github:");
+                if let Some(joined) = folder.join(&*place).to_str().filter(|_| is_path) {
+                    *place = joined.to_owned();
+                }
+            }
+        }
+        self
     }
 
     /// Connects to `address` where an entry of any gallery names `host`, unless the gallery itself says where.
@@ -336,6 +351,15 @@ mod tests {
             assert!(matches!(refusal(&text), ConfigError::Host { .. }), "{host:?}");
         }
         assert!(is_host("[::1]:5000") && is_host("a") && is_host("a.example:5000"));
+    }
+
+    #[test]
+    fn relative_paths_begin_at_the_configs_folder() {
+        let text = "[{name: a, url: index.yaml, mirrors: [/srv/i.yaml, 'https://x/y', 'github:o/r/f@m', 'file:///z']}]";
+        let config = Config::from_yaml("c", text).unwrap().relative_to(Path::new("/etc/countersign"));
+        let gallery = &config.galleries()[0];
+        assert_eq!(gallery.url, "/etc/countersign/index.yaml");
+        assert_eq!(gallery.mirrors, ["/srv/i.yaml", "https://x/y", "github:o/r/f@m", "file:///z"]);
     }
 
     #[test]

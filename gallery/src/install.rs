@@ -135,9 +135,10 @@ impl<'a> Plan<'a> {
     pub async fn install(self, services: Services<'_>, verifier: Option<&Verifier>) -> Result<Outcome, InstallError> {
         if let Some(installed) = &self.installed {
             let work = self.store.begin()?;
-            let meta_path = records::write_meta(&work, &self.request, &installed.metadata, (services.clock)())?;
-            let restored = work.restored().to_vec();
             let path = installed.path.clone();
+            let written = records::write_meta(&work, &self.request, &installed.metadata, (services.clock)());
+            let meta_path = written.map_err(|source| InstallError::MetaEntry { path: path.clone(), source })?;
+            let restored = work.restored().to_vec();
             return Ok(Outcome { path, meta_path, receipt: None, verdict: None, attempts: Vec::new(), restored });
         }
         let origin = self.sources.resolve(services.registry).await?;
@@ -196,8 +197,11 @@ impl<'a> Plan<'a> {
             Ok::<_, StoreError>((work, path))
         });
         let (work, path) = activated.await.map_err(InstallError::interrupted)??;
-        let meta = records::write_meta(&work, &self.request, &metadata, receipt.installed_at)?;
-        Ok((path, meta))
+        match records::write_meta(&work, &self.request, &metadata, receipt.installed_at) {
+            Ok(meta) => Ok((path, meta)),
+            // The two outcomes are told apart: what was asked for is half done.
+            Err(source) => Err(InstallError::MetaEntry { path, source }),
+        }
     }
 }
 
@@ -206,11 +210,17 @@ fn installed(request: &Request<'_>, store: &Store) -> Result<Option<Box<Installe
     let name = &request.target.concrete.name;
     let occupied = |reason| StoreError::Occupied { path: store.directory(name), reason };
     match store.state(name)? {
-        State::Backend(installed) => Ok(Some(installed)),
+        State::Backend(installed) if request.force || is_from(&installed, request) => Ok(Some(installed)),
+        State::Backend(_) => Err(occupied("it was installed from another gallery").into()),
         State::Meta { .. } if !request.force => Err(occupied("it is the directory of a meta entry").into()),
         State::Other { reason, ours: false } if !request.force => Err(occupied(reason).into()),
         _ => Ok(None),
     }
+}
+
+/// Whether a backend came from the gallery that is asked now. One without a receipt may have come from anywhere.
+fn is_from(installed: &Installed, request: &Request<'_>) -> bool {
+    installed.receipt.as_ref().is_none_or(|receipt| receipt.gallery == request.target.gallery.name)
 }
 
 fn satisfies(installed: &Installed, requirement: Requirement<'_>, strictness: Strictness) -> bool {

@@ -307,7 +307,11 @@ impl Drop for Work {
         if let Some(lock) = self.lock.take() {
             let area = self.area();
             for part in [STAGING, BLOBS] {
-                let _ = exchange::remove(&area.join(part));
+                // A pull that was given up may make one more file while its directory is being removed.
+                let removed = (0..REMOVALS).any(|_| exchange::remove(&area.join(part)).is_ok());
+                if !removed {
+                    tracing::warn!(path = %area.join(part).display(), "cannot be removed now");
+                }
             }
             // Only when empty: what could not be put back stays.
             let _ = fs::remove_dir(area.join(ASIDE));
@@ -371,6 +375,8 @@ pub(crate) const METADATA: &str = "metadata.json";
 pub(crate) const RECEIPT: &str = "receipt.json";
 /// Not a name of an entry, so no backend is ever taken for it.
 const AREA: &str = ".countersign";
+/// Attempts to remove what may still be written to.
+const REMOVALS: usize = 8;
 const STAGING: &str = "staging";
 const BLOBS: &str = "blobs";
 const ASIDE: &str = "aside";

@@ -54,7 +54,8 @@ impl GalleryFlags {
             let bytes = flags::read_file("galleries", path, limits::CONFIG_BYTES)?;
             let text = String::from_utf8(bytes)
                 .map_err(|_| Failure::usage("galleries-malformed", format!("{galleries} is not utf-8"), None))?;
-            (Config::from_yaml(galleries, &text), path.parent().map(Path::to_path_buf))
+            let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+            (Config::from_yaml(galleries, &text).map(|config| config.relative_to(&folder)), Some(folder))
         };
         if let Ok(config) = &mut config {
             for (host, address) in registry.registry_map.iter().filter_map(|mapping| mapping.split_once('=')) {

@@ -1,6 +1,7 @@
 //! Why an entry was not installed.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use countersign_oci::index::Platform;
 use countersign_oci::{Class, Digest, RegistryError};
@@ -13,7 +14,7 @@ use crate::source::SourceError;
 use crate::store::StoreError;
 use crate::unpack::UnpackError;
 
-/// Why an entry was not installed. The backends path is as it was.
+/// Why an entry was not installed. The backends path is as it was, but for [`InstallError::MetaEntry`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {
@@ -55,6 +56,15 @@ pub enum InstallError {
         digest: Digest,
         /// Its media type.
         media_type: String,
+    },
+    /// The backend is installed, but not the directory of the meta entry that stands for it.
+    #[error("{path} is installed, but the meta entry that stands for it is not")]
+    MetaEntry {
+        /// The backend.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: StoreError,
     },
     /// Indexes lie in indexes beyond the bound.
     #[error("index {digest} nests too many indexes")]
@@ -192,6 +202,7 @@ impl InstallError {
             Self::Interrupted(_) => "interrupted",
             Self::LayerCount { .. } => "layer-count",
             Self::LayerType { .. } => "layer-type",
+            Self::MetaEntry { .. } => "meta-entry",
             Self::Nesting { .. } => "index-nesting",
             Self::NoPlatform { .. } => "no-platform",
             Self::NotAnImage { .. } => "not-an-image",
@@ -242,9 +253,12 @@ impl InstallError {
             | Self::Store(StoreError::Occupied { .. })
             | Self::VerifierMissing => Class::Usage,
             Self::Pull(PullError::Registry { source, .. }) | Self::Registry { source, .. } => source.class(),
-            Self::Interrupted(_) | Self::Pull(_) | Self::Store(_) | Self::Unpack(_) | Self::Unreachable { .. } => {
-                Class::Unreachable
-            }
+            Self::Interrupted(_)
+            | Self::MetaEntry { .. }
+            | Self::Pull(_)
+            | Self::Store(_)
+            | Self::Unpack(_)
+            | Self::Unreachable { .. } => Class::Unreachable,
             Self::Verifier(error) => error.class(),
         }
     }

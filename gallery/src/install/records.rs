@@ -6,7 +6,6 @@ use countersign_verifier::{AcceptedSignature, VerifiedImage};
 use jiff::Timestamp;
 
 use super::Request;
-use super::error::InstallError;
 use super::image::Image;
 use super::origin::Origin;
 use super::unpacking::Unpacked;
@@ -65,7 +64,7 @@ pub(crate) fn write_meta(
     request: &Request<'_>,
     concrete: &Metadata,
     now: Timestamp,
-) -> Result<Option<PathBuf>, InstallError> {
+) -> Result<Option<PathBuf>, StoreError> {
     let Some((meta, _)) = request.target.meta else { return Ok(None) };
     let target = &request.target.concrete.name;
     if let State::Meta { concrete } = work.store().state(&meta.name)?

@@ -3,10 +3,11 @@
 use std::fs;
 use std::process::Command;
 
+use countersign_gallery::install::InstallError;
 use countersign_gallery::integrity::Strictness;
-use countersign_gallery::store::{Receipt, State};
+use countersign_gallery::store::{Receipt, State, StoreError};
 use sandbox::image::{File, ImageSpec, Layer};
-use sandbox::{GithubIdentity, Options};
+use sandbox::{Action, Fault, GithubIdentity, Options, Service};
 
 use crate::world::{Call, Ended, INDEX, REPOSITORY, World};
 
@@ -170,4 +171,35 @@ async fn an_entry_of_the_real_index_installs() {
     let outcome = world.installed(&call).await;
     assert_eq!(outcome.path, world.backends().join("cpu-llama-cpp"));
     assert!(outcome.meta_path.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_of_another_gallery_is_not_taken_for_this_one() {
+    let (world, _) = World::signed().await;
+    world.installed(&world.call("cpu-llama-cpp")).await;
+    let receipt = world.backends().join("cpu-llama-cpp/receipt.json");
+    let text = fs::read_to_string(&receipt).unwrap().replace("\"gallery\": \"localai\"", "\"gallery\": \"other\"");
+    fs::write(&receipt, text).unwrap();
+    for strictness in [Strictness::AsConfigured, Strictness::Strict] {
+        let error = world.refused(&Call { strictness, ..world.call("cpu-llama-cpp") }).await;
+        assert!(matches!(error, InstallError::Store(StoreError::Occupied { .. })), "{error:?}");
+    }
+    world.installed(&Call { force: true, ..world.call("cpu-llama-cpp") }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_meta_entry_that_cannot_be_written_is_told_apart_from_its_backend() {
+    let (world, _) = World::signed().await;
+    // Appears after everything was prepared: the layer is on its way by then.
+    let meta = world.backends().join("llama-cpp");
+    let place = meta.clone();
+    let appear = std::sync::Arc::new(move || {
+        fs::create_dir_all(&place).unwrap();
+        fs::write(place.join("notes.txt"), "mine").unwrap();
+    });
+    let _fault = world.sandbox.fault(Fault::new(Service::Registry, Action::Before(appear)).path("/blobs/"));
+    let error = world.install(&world.call("llama-cpp")).await.unwrap_err();
+    assert!(matches!(error, InstallError::MetaEntry { .. }), "{error:?}");
+    assert!(meta.join("notes.txt").exists());
+    assert_eq!(world.read("cpu-llama-cpp/lib/a.so"), "elf");
 }
