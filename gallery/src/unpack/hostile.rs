@@ -594,3 +594,57 @@ fn a_zstd_window_of_two_gigabytes_is_refused() {
     let applied = extraction.apply(frame.as_slice(), Compression::Zstd, 10, Digest::of(b""));
     assert!(matches!(applied, Err(UnpackError::Refused { source: Refusal::Compression(_), .. })), "{applied:?}");
 }
+
+#[test]
+fn damage_anywhere_neither_panics_nor_escapes() {
+    let comment = record("path", "lib/renamed");
+    let archive = Tar::default()
+        .directory("lib/")
+        .file("lib/a.so", &[7; 700])
+        .link("lib/a.so.1", "../lib/a.so")
+        .hard("copy", "lib/a.so")
+        .entry(header("pax", b'x', comment.len() as u64, "", 0o644), comment.as_bytes())
+        .file("f", b"x")
+        .script("run.sh")
+        .file("lib/.wh.gone", b"")
+        .end();
+    let mut state = 1_u32;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize % below
+    };
+    let interesting = [0, b'.', b'/', b'0', b'1', b'2', b'5', b'7', b'x', b'L', b'K', b'g', b'S', 0x80, 0xff];
+    let mut unpacked = 0;
+    for _ in 0..500 {
+        let mut damaged = archive.clone();
+        for _ in 0..=random(3) {
+            let block = random(damaged.len() / 512) * 512;
+            let at = block
+                + [random(100), 124 + random(12), 156, 157 + random(100), 257 + random(8), random(512)][random(6)];
+            damaged[at] = interesting[random(interesting.len())];
+            // A right checksum lets the damage through to what comes after it.
+            if let Some(header) = damaged[block..].first_chunk::<512>().filter(|header| header[257..262] == *b"ustar") {
+                let sealed = seal(*header);
+                damaged[block..block + 512].copy_from_slice(&sealed);
+            }
+        }
+        let scene = Scene::new();
+        unpacked += usize::from(scene.unpack(&[damaged], Compression::None, Walk::Kernel).is_ok());
+        assert_eq!(std::fs::read_to_string(scene.directory.path().join("outside/victim")).unwrap(), "untouched");
+        assert_eq!(std::fs::read_dir(scene.directory.path()).unwrap().count(), 2);
+        assert_links_stay_inside(&scene.tree(), &scene.tree().canonicalize().unwrap());
+    }
+    assert!(unpacked > 20, "{unpacked}: the damage is too much to test anything");
+}
+
+fn assert_links_stay_inside(directory: &Path, root: &Path) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if let Ok(target) = path.canonicalize() {
+            assert!(target.starts_with(root), "{path:?} leads to {target:?}");
+        }
+        if path.symlink_metadata().unwrap().is_dir() {
+            assert_links_stay_inside(&path, root);
+        }
+    }
+}
