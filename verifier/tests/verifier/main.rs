@@ -1,6 +1,11 @@
 //! The verifier against what real peers wrote, and against the sandbox.
 
-#![expect(clippy::panic, clippy::print_stdout, clippy::unwrap_used, reason = "tests fail by panicking and say what they skip")]
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking and say what they skip"
+)]
 
 mod peer_bundles;
 mod registry;
