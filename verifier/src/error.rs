@@ -41,7 +41,7 @@ pub enum Error {
         detail: String,
     },
     /// The trusted root cannot be read.
-    #[error("cannot read {path}")]
+    #[error("cannot read the trusted root {path}")]
     TrustFile {
         /// The file.
         path: String,

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use countersign_oci::ImageReference;
 use serde::Serialize;
 
 use crate::evidence::{Gap, Place};
@@ -27,8 +28,8 @@ pub struct Report {
     pub reference: String,
     /// The repository that was asked for.
     pub repository: String,
-    /// The digest.
-    pub digest: String,
+    /// The digest, where it is known.
+    pub digest: Option<String>,
     /// The tag that was asked for.
     pub tag: Option<String>,
     /// The policy's signers that were matched.
@@ -99,6 +100,8 @@ pub struct Refusal {
 pub struct Denial {
     /// A stable name.
     pub code: &'static str,
+    /// What did not fit, in words: ``claim `github.repository` ``.
+    pub field: String,
     /// The policy's signer.
     pub signer: Option<String>,
     /// What the policy wants.
@@ -135,7 +138,7 @@ pub fn document(verdict: &Verdict) -> Report {
         verdict: name,
         reference: asked_text(findings),
         repository: findings.asked.reference.repository().to_string(),
-        digest: findings.asked.reference.digest().to_string(),
+        digest: Some(findings.asked.reference.digest().to_string()),
         tag: findings.asked.tag.as_ref().map(ToString::to_string),
         signers: image.map(|image| image.signers().to_vec()).unwrap_or_default(),
         policy: image.map(|image| image.policy_hash().to_string()),
@@ -145,6 +148,27 @@ pub fn document(verdict: &Verdict) -> Report {
         looked_at: findings.looked_at.clone(),
         gaps: findings.gaps.clone(),
         error: failure(verdict),
+    }
+}
+
+/// Returns the document of a reference that could not be judged at all: its error is the caller's to fill in.
+#[must_use]
+pub fn without_verdict(reference: &ImageReference, verdict: &'static str) -> Report {
+    Report {
+        schema: SCHEMA,
+        verdict,
+        reference: reference.to_string(),
+        repository: reference.repository().to_string(),
+        digest: reference.digest().map(|digest| digest.to_string()),
+        tag: reference.tag().map(ToString::to_string),
+        signers: Vec::new(),
+        policy: None,
+        signatures: Vec::new(),
+        refused: Vec::new(),
+        not_examined: 0,
+        looked_at: Vec::new(),
+        gaps: Vec::new(),
+        error: None,
     }
 }
 
@@ -277,6 +301,7 @@ fn refusal(finding: &Finding) -> Option<Refusal> {
             .iter()
             .map(|denial| Denial {
                 code: denial.code(),
+                field: denial.field.to_string(),
                 signer: denial.signer.clone(),
                 expected: denial.expected.clone(),
                 found: denial.found.clone(),
@@ -318,7 +343,7 @@ fn refused(text: &mut String, refusal: &Refusal) {
     }
     for denial in &refusal.denials {
         let signer = denial.signer.as_deref().unwrap_or("policy");
-        line(text, &format!("    {signer}: {}", denial.code));
+        line(text, &format!("    {signer}: {} ({})", denial.field, denial.code));
         line(text, &format!("      expected {}", denial.expected));
         line(text, &format!("      found    {}", denial.found.as_deref().unwrap_or("(nothing)")));
     }

@@ -5,9 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use countersign_oci::http::{self, HttpOptions, PlainHttp, Proxies};
-use countersign_oci::{Credential, Credentials, RegistryOptions, Secret};
+use countersign_oci::{Class, Credential, Credentials, ImageReference, RegistryOptions, Secret};
 
 use crate::failure::Failure;
 use crate::output::OutputFormat;
@@ -37,7 +38,7 @@ pub struct OutputFlags {
 #[command(next_help_heading = "Registry")]
 pub struct RegistryFlags {
     /// Allows plain http to registries that are not on loopback.
-    #[arg(long, env = "COUNTERSIGN_ALLOW_HTTP_REGISTRY")]
+    #[arg(long, env = "COUNTERSIGN_ALLOW_HTTP_REGISTRY", value_parser = BoolishValueParser::new())]
     pub allow_http_registry: bool,
 
     /// The user name, for the registry of the first reference. Without it, docker's and podman's files are read.
@@ -78,7 +79,7 @@ pub struct RegistryFlags {
 #[command(next_help_heading = "Trusted root")]
 pub struct TrustFlags {
     /// The trusted root, from a file.
-    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_TRUSTED_ROOT", conflicts_with_all = ["tuf_url", "trust"])]
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_TRUSTED_ROOT", conflicts_with_all = ["tuf_root", "tuf_url", "trust"])]
     pub trusted_root: Option<PathBuf>,
 
     /// The address of a TUF repository that has the trusted root.
@@ -86,7 +87,7 @@ pub struct TrustFlags {
     pub tuf_url: Option<String>,
 
     /// The TUF root (root.json) that trust in that repository begins with.
-    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_TUF_ROOT", requires = "tuf_url")]
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_TUF_ROOT", requires = "tuf_url", conflicts_with = "trust")]
     pub tuf_root: Option<PathBuf>,
 
     /// The public-good root, from its TUF repository (the default) or the copy inside this program.
@@ -240,6 +241,26 @@ fn host_of(rest: &str) -> &str {
     }
 }
 
+pub(crate) use environment::{is_empty_variable, output_variable_asks_for_json};
+
+/// Reads what a person typed as a reference. `--output json` and text say the same of a mistake.
+pub fn reference(text: &str) -> Result<ImageReference, Failure> {
+    text.parse::<ImageReference>().map_err(|error| {
+        let hint = match text {
+            _ if text.contains("://") => "leave out the scheme: a reference begins with the registry's host",
+            _ if text.split(['@', ':']).next().is_some_and(|name| name.chars().any(char::is_uppercase)) => {
+                "names of repositories are lower case"
+            }
+            _ if text.contains('@') => "a digest is sha256: and 64 hexadecimal digits in lower case",
+            _ => "a reference is REPOSITORY[:TAG][@sha256:HEX]",
+        };
+        let message = format!("{text:?} is not a reference");
+        let mut failure = Failure::new(&error, "malformed-reference", Class::Usage, false, Some(hint.to_owned()));
+        failure.causes.insert(0, std::mem::replace(&mut failure.message, message));
+        failure
+    })
+}
+
 /// Reads a file that the operator named, up to a bound.
 pub fn read_file(what: &str, path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
     files::read_bounded(what, path, limit)
@@ -248,6 +269,21 @@ pub fn read_file(what: &str, path: &Path, limit: u64) -> Result<Vec<u8>, Failure
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mistyped_reference_is_explained_by_what_is_wrong_with_it() {
+        for (text, word) in [
+            ("https://ghcr.io/octo/app:v1", "scheme"),
+            ("ghcr.io/Octo/app:v1", "lower case"),
+            ("ghcr.io/octo/app@sha256:123", "64 hexadecimal"),
+            ("ghcr.io/octo/app:", "REPOSITORY"),
+        ] {
+            let failure = reference(text).unwrap_err();
+            assert!(failure.hint.as_deref().is_some_and(|hint| hint.contains(word)), "{text}: {:?}", failure.hint);
+            assert!(failure.message.contains(text), "{}", failure.message);
+        }
+        assert!(reference("ghcr.io/octo/app:v1").is_ok());
+    }
 
     #[test]
     fn a_tuf_repository_is_reached_over_https_or_on_loopback() {

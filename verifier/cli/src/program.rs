@@ -1,20 +1,24 @@
 //! What a `main` does around its command.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::builder::Resettable;
 use clap::error::ErrorKind;
+use clap::{Arg, Command, Parser};
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::flags;
 use crate::output::{self, OutputFormat};
 
 /// Parses the arguments and runs the command with them.
 ///
-/// A mistake in the arguments ends with 2; where they ask for JSON, with a document too. A panic is a bug: it ends
+/// What is typed counts more than what stands in the environment: a variable that contradicts a typed flag is left out, and
+/// so is an empty one. A mistake in the arguments ends with 2; where they ask for JSON, with a document too. A panic is a bug: it ends
 /// with 1, from whatever thread, so that a program that went wrong is never taken for one that is content.
 pub fn run<C: Parser>(arguments: impl IntoIterator<Item = OsString>, command: impl FnOnce(C) -> Exit) -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
@@ -22,7 +26,9 @@ pub fn run<C: Parser>(arguments: impl IntoIterator<Item = OsString>, command: im
         std::process::exit(Exit::Bug.code().into());
     }));
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let exit = match C::try_parse_from(&arguments) {
+    let clap = heed_what_is_typed(C::command(), &typed_flags(&arguments));
+    let parsed = clap.try_get_matches_from(&arguments).and_then(|matches| C::from_arg_matches(&matches));
+    let exit = match parsed {
         Ok(parsed) => command(parsed),
         Err(mistake) => explain(&mistake, &arguments),
     };
@@ -63,6 +69,36 @@ pub fn log(verbosity: u8) {
     let _ = subscriber.try_init();
 }
 
+/// The long flags among the arguments, without their dashes.
+fn typed_flags(arguments: &[OsString]) -> BTreeSet<String> {
+    let before_names = arguments.iter().take_while(|argument| *argument != "--");
+    let flags = before_names.filter_map(|argument| argument.to_str()?.strip_prefix("--"));
+    flags.map(|flag| flag.split('=').next().unwrap_or(flag).to_owned()).collect()
+}
+
+fn heed_what_is_typed(command: Command, typed: &BTreeSet<String>) -> Command {
+    let command = command.mut_subcommands(|inner| heed_what_is_typed(inner, typed));
+    let is_typed = |argument: &Arg| argument.get_long().is_some_and(|long| typed.contains(long));
+    let mut overruled = BTreeSet::new();
+    for argument in command.get_arguments() {
+        for other in command.get_arg_conflicts_with(argument) {
+            if is_typed(argument) {
+                overruled.insert(other.get_id().clone());
+            }
+            if is_typed(other) {
+                overruled.insert(argument.get_id().clone());
+            }
+        }
+        if argument.get_env().is_some_and(flags::is_empty_variable) {
+            overruled.insert(argument.get_id().clone());
+        }
+    }
+    command.mut_args(|argument| match overruled.contains(argument.get_id()) && !is_typed(&argument) {
+        true => argument.env(Resettable::Reset),
+        false => argument,
+    })
+}
+
 fn explain(mistake: &clap::Error, arguments: &[OsString]) -> Exit {
     if matches!(mistake.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return match mistake.print() {
@@ -71,8 +107,10 @@ fn explain(mistake: &clap::Error, arguments: &[OsString]) -> Exit {
         };
     }
     if asks_for_json(arguments) {
-        let first = mistake.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        let failure = Failure::usage("usage", first, Some("see --help".into()));
+        let text = mistake.to_string();
+        let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+        let message = lines.collect::<Vec<_>>().join(" ");
+        let failure = Failure::usage("usage", message.trim_start_matches("error: "), Some("see --help".into()));
         let _ = output::json(&output::FailureDocument { schema: "countersign.dev/error/v1", error: &failure });
     }
     // Whoever closed standard error does not read it.
@@ -82,7 +120,8 @@ fn explain(mistake: &clap::Error, arguments: &[OsString]) -> Exit {
 
 fn asks_for_json(arguments: &[OsString]) -> bool {
     let pair = |pair: &[OsString]| pair[0] == "--output" && pair[1] == "json";
-    arguments.iter().any(|argument| argument == "--output=json") || arguments.windows(2).any(pair)
+    let typed = arguments.iter().any(|argument| argument == "--output=json") || arguments.windows(2).any(pair);
+    typed || (!typed_flags(arguments).contains("output") && flags::output_variable_asks_for_json())
 }
 
 pub use clap_complete::Shell;
@@ -103,4 +142,49 @@ pub fn completions(command: &mut clap::Command, shell: Shell) -> Exit {
 #[expect(clippy::disallowed_methods, reason = "the edge where the clock is read and passed in")]
 pub fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, FromArgMatches as _};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[arg(long, env = "PATH", conflicts_with = "other")]
+        file: Option<String>,
+        #[arg(long)]
+        other: Option<String>,
+    }
+
+    fn parse(arguments: &[&str]) -> Program {
+        let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        let command = heed_what_is_typed(Program::command(), &typed_flags(&arguments));
+        Program::from_arg_matches(&command.try_get_matches_from(&arguments).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_typed_flag_overrules_a_variable_that_contradicts_it() {
+        assert!(parse(&["program"]).file.is_some());
+        assert_eq!(parse(&["program", "--file", "typed"]).file.as_deref(), Some("typed"));
+        for arguments in [&["program", "--other", "x"][..], &["program", "--other=x"]] {
+            let parsed = parse(arguments);
+            assert_eq!((parsed.file, parsed.other.as_deref()), (None, Some("x")));
+        }
+    }
+
+    #[test]
+    fn two_typed_flags_that_contradict_each_other_are_still_a_mistake() {
+        let arguments: Vec<OsString> = ["program", "--other", "x", "--file", "y"].map(OsString::from).into();
+        let command = heed_what_is_typed(Program::command(), &typed_flags(&arguments));
+        assert!(command.try_get_matches_from(&arguments).is_err());
+    }
+
+    #[test]
+    fn json_is_asked_for_by_either_spelling_of_the_flag() {
+        let asks = |arguments: &[&str]| asks_for_json(&arguments.iter().map(OsString::from).collect::<Vec<_>>());
+        assert!(asks(&["p", "--output", "json"]) && asks(&["p", "--output=json"]));
+        assert!(!asks(&["p", "--output", "text"]) && !asks(&["p", "json"]));
+    }
 }

@@ -8,12 +8,22 @@ use countersign_oci::limits;
 use countersign_policy::{GithubSpec, Policy, PolicyError, SignerSpec, Trust};
 use countersign_verifier::trusted_root::TrustSource;
 
+/// The flags that describe one signer: beside a policy file they would be dropped or doubted, so they are refused.
+const ONE_SIGNER: [&str; 6] = [
+    "certificate_identity",
+    "certificate_identity_regexp",
+    "certificate_oidc_issuer",
+    "certificate_github_workflow_repository",
+    "certificate_github_workflow_ref",
+    "certificate_github_workflow_trigger",
+];
+
 /// Who may have signed.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Policy: a file, or one signer")]
 pub(crate) struct PolicyFlags {
     /// The policy file (YAML).
-    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_POLICY", conflicts_with_all = ["certificate_identity", "certificate_identity_regexp", "certificate_oidc_issuer"])]
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_POLICY", conflicts_with_all = ONE_SIGNER)]
     policy: Option<PathBuf>,
 
     /// The name that the signing certificate must hold, exactly.
@@ -57,7 +67,18 @@ impl PolicyFlags {
             return Ok(NamedPolicy { policy, folder: path.parent().map(Path::to_path_buf) });
         }
         let identity = self.certificate_identity.is_some() || self.certificate_identity_regexp.is_some();
-        if !identity || self.certificate_oidc_issuer.is_none() {
+        if identity != self.certificate_oidc_issuer.is_some() {
+            let (given, missing) = match identity {
+                true => ("--certificate-identity", "--certificate-oidc-issuer URL"),
+                false => ("--certificate-oidc-issuer", "--certificate-identity NAME"),
+            };
+            return Err(Failure::usage(
+                "half-a-signer",
+                format!("{given} alone says too little: a name means nothing without the issuer that vouched for it"),
+                Some(format!("add {missing}")),
+            ));
+        }
+        if !identity {
             return Err(Failure::usage(
                 "no-policy",
                 "no policy: nothing says who may have signed",

@@ -71,7 +71,8 @@ struct Judge {
 pub(crate) async fn run(arguments: VerifyArguments) -> Exit {
     program::log(arguments.output.verbose);
     let format = arguments.output.output;
-    let references = match parse(&arguments.references) {
+    let references = match arguments.references.iter().map(|text| flags::reference(text)).collect::<Result<Vec<_>, _>>()
+    {
         Ok(references) => references,
         Err(failure) => return fail(&failure, format),
     };
@@ -178,9 +179,9 @@ fn value(reference: &ImageReference, answer: &Result<Verdict, Failure>) -> serde
         Ok(verdict) => serde_json::to_value(report::document(verdict)),
         Err(failure) => {
             let verdict = if failure.exit == Exit::Rejected { "rejected" } else { "undecided" };
-            Ok(serde_json::json!({
-                "schema": report::SCHEMA, "verdict": verdict, "reference": reference.to_string(), "error": failure,
-            }))
+            let mut document = serde_json::to_value(report::without_verdict(reference, verdict)).unwrap_or_default();
+            document["error"] = serde_json::to_value(failure).unwrap_or_default();
+            Ok(document)
         }
     };
     document.unwrap_or_default()
@@ -191,18 +192,6 @@ fn print_json(mut results: Vec<serde_json::Value>) -> std::io::Result<()> {
         1 => output::json(&results.remove(0)),
         _ => output::json(&Batch { schema: "countersign.dev/verify-batch/v1", results }),
     }
-}
-
-fn parse(references: &[String]) -> Result<Vec<ImageReference>, Failure> {
-    references
-        .iter()
-        .map(|text| {
-            text.parse::<ImageReference>().map_err(|error| {
-                let hint = "a reference is REPOSITORY[:TAG][@sha256:HEX]".into();
-                Failure::new(&error, "malformed-reference", countersign_oci::Class::Usage, false, Some(hint))
-            })
-        })
-        .collect()
 }
 
 fn failure(error: &Error) -> Failure {

@@ -8,6 +8,7 @@
 )]
 
 mod peer_bundles;
+mod program;
 mod registry;
 mod trust;
 mod world;

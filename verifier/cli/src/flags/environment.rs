@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "the edge where the environment is read and passed in")]
 
 use std::env;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 fn folder(variable: &str) -> Option<PathBuf> {
@@ -34,4 +35,14 @@ pub(super) fn proxies() -> (Option<String>, Option<String>, Option<String>) {
     // Upper-case HTTP_PROXY is left out: in a CGI program it is a header of whoever sends the request.
     let http = env::var("http_proxy").ok().filter(|text| !text.is_empty());
     (http, text(["https_proxy", "HTTPS_PROXY"]), text(["no_proxy", "NO_PROXY"]))
+}
+
+/// Whether a variable is set to nothing: CI systems do that where they mean that it is not set.
+pub(crate) fn is_empty_variable(name: &OsStr) -> bool {
+    env::var_os(name).is_some_and(|value| value.is_empty())
+}
+
+/// Whether the environment asks for JSON, for mistakes that are found before it is parsed.
+pub(crate) fn output_variable_asks_for_json() -> bool {
+    env::var_os("COUNTERSIGN_OUTPUT").is_some_and(|value| value == "json")
 }

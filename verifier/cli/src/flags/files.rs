@@ -18,7 +18,7 @@ pub(super) fn read_bounded(what: &str, path: &Path, limit: u64) -> Result<Vec<u8
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
     if let Err(cause) = read {
-        let message = format!("cannot read {}: {cause}", path.display());
+        let message = format!("cannot read the {} {}: {cause}", what.replace('-', " "), path.display());
         return Err(Failure::usage(&format!("{what}-unreadable"), message, None));
     }
     if bytes.len() as u64 > limit {
