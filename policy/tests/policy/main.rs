@@ -9,6 +9,7 @@ mod gallery_block;
 mod identities;
 mod loading;
 mod patterns;
+mod readme;
 mod source_repository;
 mod strict_yaml;
 mod support;
