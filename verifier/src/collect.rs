@@ -105,9 +105,10 @@ impl Collector<'_> {
             let fetched: Vec<(Candidate, u64)> =
                 stream::iter(wave).map(|descriptor| self.fetch(descriptor)).buffered(CONCURRENT).collect().await;
             examined += wave.len();
-            for (candidate, bytes) in fetched {
-                spent += bytes;
-                judged.push(verifier.judge(asked, &candidate, policy, now));
+            let (candidates, sizes): (Vec<Candidate>, Vec<u64>) = fetched.into_iter().unzip();
+            spent += sizes.iter().sum::<u64>();
+            for one in verifier.judge_all(asked, &candidates, policy, now) {
+                judged.push(one);
             }
             if judged.satisfies(policy) {
                 break;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use countersign_oci::{Digest, PinnedReference, Tag};
 use countersign_policy::{Accepted, Assessment, Decision, Policy, SignatureFacts};
 use jiff::Timestamp;
+use rayon::prelude::*;
 
 use crate::bundle::{self, ShapedBundle};
 use crate::error::Error;
@@ -129,10 +130,25 @@ impl Verifier {
             return Err(Error::TagNotAsked { reference: asked.reference.clone() });
         }
         let mut judged = Judged::default();
-        for candidate in &evidence.candidates {
-            judged.push(self.judge(asked, candidate, policy, now));
+        for one in self.judge_all(asked, &evidence.candidates, policy, now) {
+            judged.push(one);
         }
         Ok(self.conclude(asked, judged, evidence, policy))
+    }
+
+    /// Judges candidates on all cores. The order of the answers is that of the candidates.
+    pub(crate) fn judge_all(
+        &self,
+        asked: &Asked,
+        candidates: &[Candidate],
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Vec<JudgedOne> {
+        match candidates {
+            // The usual case needs no pool of threads.
+            [only] => vec![self.judge(asked, only, policy, now)],
+            several => several.par_iter().map(|candidate| self.judge(asked, candidate, policy, now)).collect(),
+        }
     }
 
     /// Judges one candidate.
