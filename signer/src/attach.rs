@@ -30,8 +30,8 @@ pub(crate) struct Attached {
 }
 
 /// Proves that every repository can be written to, by pushing the blob that every referrer manifest needs anyway.
-pub(crate) async fn prove_writes(pusher: &Pusher, repositories: &[Repository]) -> Vec<SignError> {
-    let proofs = join_all(repositories.iter().map(|repository| async move {
+pub(crate) async fn prove_writes(pusher: &Pusher, repositories: Vec<&Repository>) -> Vec<SignError> {
+    let proofs = join_all(repositories.into_iter().map(|repository| async move {
         let refused = |source| SignError::WriteRefused { repository: repository.clone(), source: Box::new(source) };
         pusher.prove_write(repository).await.map_err(refused)
     }));

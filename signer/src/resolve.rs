@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use countersign_oci::{Class, Digest, ImageReference, PinnedReference, RawManifest, Registry, Tag};
+use countersign_oci::{Class, Digest, ImageReference, PinnedReference, RawManifest, Registry, Repository, Tag};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::error::SignError;
@@ -14,38 +14,66 @@ const REFERENCES: usize = 8;
 /// How many requests for one reference are under way at once.
 const REQUESTS: usize = 16;
 
-/// Resolves each tag once, walks each index, and makes sure that every manifest in it exists. Every reference that fails is reported.
-pub(crate) async fn release(
-    registry: &Registry,
-    request: &SignRequest,
-) -> Result<(Vec<NamedImage>, Release), Vec<SignError>> {
+/// What the registries have of the references.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    images: Vec<NamedImage>,
+    release: Release,
+    failures: Vec<(Repository, SignError)>,
+}
+
+impl Reading {
+    /// The repositories that have everything that was named in them. Only these may be written to: many registries create what is
+    /// misspelt.
+    pub(crate) fn complete_repositories(&self) -> Vec<&Repository> {
+        let failed = |repository: &Repository| self.failures.iter().any(|(other, _)| other == repository);
+        self.release.repositories().into_iter().filter(|repository| !failed(repository)).collect()
+    }
+
+    /// Returns what is to be signed; if anything failed, every failure instead.
+    pub(crate) fn complete(self) -> Result<(Vec<NamedImage>, Release), Vec<SignError>> {
+        if self.failures.is_empty() {
+            return Ok((self.images, self.release));
+        }
+        Err(self.failures.into_iter().map(|(_, failure)| failure).collect())
+    }
+}
+
+/// Resolves each tag once, walks each index, and makes sure that every manifest in it exists. A reference that fails does not stop the
+/// others.
+pub(crate) async fn read(registry: &Registry, request: &SignRequest) -> Reading {
+    let mut reading = Reading::default();
     let resolved: Vec<_> = stream::iter(&request.references)
         .map(|reference| resolve(registry, reference))
         .buffered(REFERENCES)
         .collect()
         .await;
-    let mut images = Vec::new();
     let mut named: Vec<Named> = Vec::new();
-    let mut failures = Vec::new();
     for (reference, outcome) in request.references.iter().zip(resolved) {
         match outcome {
             Ok(one) => {
-                images.push(NamedImage { reference: reference.clone(), digest: one.pinned.digest() });
+                reading.images.push(NamedImage { reference: reference.clone(), digest: one.pinned.digest() });
                 merge(&mut named, one);
             }
-            Err(failure) => failures.push(failure),
+            Err(failure) => reading.failures.push((reference.repository().clone(), failure)),
         }
     }
-    let walked: Vec<_> =
-        stream::iter(named).map(|named| walk(registry, named, request.index_only)).buffered(REFERENCES).collect().await;
-    let mut release = Release::default();
-    for outcome in walked {
+    let walked: Vec<_> = stream::iter(named)
+        .map(|named| async move {
+            let repository = named.pinned.repository().clone();
+            let tags = named.tags.clone();
+            (repository, tags, walk(registry, named, request.index_only).await)
+        })
+        .buffered(REFERENCES)
+        .collect()
+        .await;
+    for (repository, tags, outcome) in walked {
         match outcome {
-            Ok((pinned, tags, subjects)) => release.add(pinned.repository().clone(), tags, subjects),
-            Err(failure) => failures.push(failure),
+            Ok(subjects) => reading.release.add(repository, tags, subjects),
+            Err(failure) => reading.failures.push((repository, failure)),
         }
     }
-    if failures.is_empty() { Ok((images, release)) } else { Err(failures) }
+    reading
 }
 
 /// A manifest in a repository, with every tag that was named for it.
@@ -80,15 +108,11 @@ fn merge(named: &mut Vec<Named>, one: Named) {
     }
 }
 
-async fn walk(
-    registry: &Registry,
-    named: Named,
-    index_only: bool,
-) -> Result<(PinnedReference, BTreeSet<Tag>, Vec<Subject>), SignError> {
-    let Named { pinned, tags, manifest } = named;
+async fn walk(registry: &Registry, named: Named, index_only: bool) -> Result<Vec<Subject>, SignError> {
+    let Named { pinned, manifest, .. } = named;
     let raw = match manifest {
         Some(raw) => raw,
-        None => read(registry, &pinned).await?,
+        None => read_manifest(registry, &pinned).await?,
     };
     let first = Subject::root(raw.digest, &raw.media_type, raw.bytes.len() as u64, &raw.manifest);
     let mut walk = Walk::start(pinned.clone(), first);
@@ -114,10 +138,10 @@ async fn walk(
             .try_collect::<()>()
             .await?;
     }
-    Ok((pinned, tags, walk.finish()))
+    Ok(walk.finish())
 }
 
-async fn read(registry: &Registry, pinned: &PinnedReference) -> Result<RawManifest, SignError> {
+async fn read_manifest(registry: &Registry, pinned: &PinnedReference) -> Result<RawManifest, SignError> {
     registry.manifest(pinned).await.map_err(|source| SignError::Registry {
         action: "read",
         reference: pinned.to_string(),
@@ -132,7 +156,7 @@ async fn read_child(
     digest: Digest,
 ) -> Result<(Digest, RawManifest), SignError> {
     let child = root.repository().pin(digest);
-    match read(registry, &child).await {
+    match read_manifest(registry, &child).await {
         Ok(raw) => Ok((digest, raw)),
         Err(SignError::Registry { source, .. }) if source.class() == Class::NotFound => {
             Err(SignError::ChildMissing { child, index: walk.parent(digest) })

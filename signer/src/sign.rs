@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use countersign_oci::{Digest, ImageReference, PinnedReference, Pusher, Registry, Repository, Tag};
+use countersign_oci::{Digest, ImageReference, PinnedReference, Pusher, Registry, Tag};
 use countersign_verifier::Verifier;
-use futures_util::future::join3;
+use futures_util::future::join;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 
 use crate::attach::{self, Verified};
 use crate::error::SignError;
 use crate::identity::{IdentitySource, IdentityToken};
-use crate::resolve;
+use crate::resolve::{self, Reading};
 use crate::self_verification::{SelfVerification, SignerIdentity};
 use crate::services::{Certificate, Services};
 use crate::statement::{self, Annotations, PlannedStatement, StatementForm};
@@ -66,14 +66,6 @@ impl SignRequest {
             }
             _ => Ok(()),
         }
-    }
-
-    fn repositories(&self) -> Vec<Repository> {
-        let mut repositories: Vec<Repository> =
-            self.references.iter().map(|reference| reference.repository().clone()).collect();
-        repositories.sort();
-        repositories.dedup();
-        repositories
     }
 }
 
@@ -187,33 +179,28 @@ fn first_of(errors: &[SignError]) -> String {
 /// Says what would be signed. Reads from the registries and spends nothing.
 pub async fn plan(registry: &Registry, request: &SignRequest) -> Result<SignReport, SignFailure> {
     request.check()?;
-    let (images, release) = resolve::release(registry, request).await.map_err(SignFailure::new)?;
-    let statements = statement::plan(&release, request.form);
-    let statements = statements.iter().map(|one| describe(one, None, &[])).collect();
+    let (images, release) = resolve::read(registry, request).await.complete().map_err(SignFailure::new)?;
+    let payloads = payloads(statement::plan(&release, request.form), &request.annotations)?;
+    let statements = payloads.iter().map(|one| describe(&one.statement, None, &[])).collect();
     Ok(SignReport { images, signer: None, statements })
 }
 
 impl Signer {
     /// Signs everything that the request stands for.
     ///
-    /// The certificate is asked for when every reference was resolved, every manifest in it was seen, every repository has proven to
-    /// take writes, and the token was found good. Nothing is attached before every bundle was verified with the policy that consumers
+    /// Nothing is written, not even as a proof, to a repository that lacks anything that was named in it. The certificate is asked for
+    /// when every reference was resolved, every manifest in it was seen, every repository has proven to take writes, and the token was
+    /// found good. Nothing is attached before every bundle was verified with the policy that consumers
     /// of this signer use.
     pub async fn sign(&self, request: &SignRequest) -> Result<SignReport, SignFailure> {
         request.check()?;
         let pusher = Pusher::new(self.registry.clone());
-        let repositories = request.repositories();
-        let now = (self.clock)();
-        let (release, unwritable, token) = join3(
-            resolve::release(&self.registry, request),
-            attach::prove_writes(&pusher, &repositories),
-            self.identity.fetch(self.services.transport(), now),
-        )
-        .await;
-        let ((images, release), token) = match (release, token) {
-            (Ok(release), Ok(token)) if unwritable.is_empty() => (release, token),
-            (release, token) => {
-                let mut errors = release.err().unwrap_or_default();
+        let token = self.identity.fetch(self.services.transport(), (self.clock)());
+        let ((read, unwritable), token) = join(self.prepare(&pusher, request), token).await;
+        let ((images, release), token) = match (read.complete(), token) {
+            (Ok(read), Ok(token)) if unwritable.is_empty() => (read, token),
+            (read, token) => {
+                let mut errors = read.err().unwrap_or_default();
                 errors.extend(unwritable);
                 errors.extend(token.err());
                 return Err(SignFailure::new(errors));
@@ -231,6 +218,13 @@ impl Signer {
         });
         let report = SignReport { images, signer: Some(signer), statements: statements.collect() };
         if attached.failures.is_empty() { Ok(report) } else { Err(SignFailure { errors: attached.failures, report }) }
+    }
+
+    /// Reads what the references stand for, then proves that it can be written beside what was found.
+    async fn prepare(&self, pusher: &Pusher, request: &SignRequest) -> (Reading, Vec<SignError>) {
+        let reading = resolve::read(&self.registry, request).await;
+        let unwritable = attach::prove_writes(pusher, reading.complete_repositories()).await;
+        (reading, unwritable)
     }
 
     async fn certificate(&self, token: &IdentityToken) -> Result<(Certificate, SignerIdentity), SignError> {

@@ -55,6 +55,47 @@ async fn one_of_two_repositories_that_refuses_writes_stops_both() {
 }
 
 #[tokio::test]
+async fn nothing_is_written_to_a_repository_that_lacks_what_was_named() {
+    let written = |world: &World, repository: &str| {
+        let requests = world.sandbox.requests_of(Service::Registry);
+        requests
+            .iter()
+            .any(|request| request.method != "GET" && request.method != "HEAD" && request.path.contains(repository))
+    };
+    let world = World::start();
+    let request = world.request(&["octo/misspelt:v1", "octo/app:v1"]);
+    let error = only(world.signer(RekorVersion::V1).sign(&request).await.unwrap_err());
+    assert_eq!(error.class(), Class::NotFound, "{error:?}");
+    assert!(!written(&world, "octo/misspelt"));
+    assert!(written(&world, REPOSITORY), "another repository proves that it takes writes all the same");
+
+    let world = World::start();
+    world.sandbox.registry().remove_manifest(REPOSITORY, &world.image.platforms[1].manifest.digest);
+    let request = world.request(&["octo/app:v1", "octo/app:absent"]);
+    let failure = world.signer(RekorVersion::V1).sign(&request).await.unwrap_err();
+    assert_eq!(failure.errors.len(), 2, "{:?}", failure.errors);
+    assert!(!written(&world, REPOSITORY));
+}
+
+#[tokio::test]
+async fn a_registry_that_lets_nobody_in_says_so_once() {
+    for status in [401, 403, 503] {
+        let world = World::start();
+        let _fault = world.sandbox.fault(Fault::new(Service::Registry, Action::status(status)));
+        let error = failure(&world, &world.signer(RekorVersion::V1)).await;
+        assert!(matches!(error, SignError::Registry { action: "resolve", .. }), "{status} {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_failing_token_is_reported_beside_a_failing_reference() {
+    let world = World::start();
+    let signer = Signer { identity: world.token("hunter2".to_owned()), ..world.signer(RekorVersion::V1) };
+    let failure = signer.sign(&world.request(&["octo/app:absent"])).await.unwrap_err();
+    assert!(matches!(failure.errors[..], [SignError::Registry { .. }, SignError::IdentityTokenMalformed { .. }]));
+}
+
+#[tokio::test]
 async fn a_child_that_the_registry_no_longer_has_is_named_before_anything_is_spent() {
     let world = World::start();
     let child = &world.image.platforms[1].manifest.digest;
