@@ -41,6 +41,16 @@ pub enum SignError {
         /// The time it was looked at.
         now: Timestamp,
     },
+    /// The call took longer than the certificate lives.
+    #[error("the certificate is valid until {not_after}, it is {now} now: too late to sign {subject}")]
+    CertificateOutlived {
+        /// The first subject of the statement whose turn it was.
+        subject: PinnedReference,
+        /// The end of its validity.
+        not_after: Timestamp,
+        /// The time it was looked at.
+        now: Timestamp,
+    },
     /// An index lists a manifest that its registry does not have.
     #[error("child missing: {child} is listed in {index} but not in the registry")]
     ChildMissing {
@@ -288,9 +298,10 @@ impl SignError {
             Self::SelfVerificationRejected { .. } => Class::Rejected,
             Self::Registry { source, .. } | Self::WriteRefused { source, .. } => source.class(),
             Self::ServiceRefused { status, .. } => class_of_status(*status),
-            Self::KeyGeneration | Self::SelfVerificationUndecided { .. } | Self::ServiceUnreachable { .. } => {
-                Class::Unreachable
-            }
+            Self::CertificateOutlived { .. }
+            | Self::KeyGeneration
+            | Self::SelfVerificationUndecided { .. }
+            | Self::ServiceUnreachable { .. } => Class::Unreachable,
             Self::CertificateForAnotherKey { .. }
             | Self::CertificateNotUsable { .. }
             | Self::ContradictingDescriptors { .. }
@@ -312,6 +323,7 @@ impl SignError {
             Self::AnnotationReserved { .. } => "annotation-reserved",
             Self::CertificateForAnotherKey { .. } => "certificate-for-another-key",
             Self::CertificateNotUsable { .. } => "certificate-not-usable",
+            Self::CertificateOutlived { .. } => "certificate-outlived",
             Self::ChildMissing { .. } => "child-missing",
             Self::ContradictingDescriptors { .. } => "contradicting-descriptors",
             Self::DigestRequired { .. } => "digest-required",
@@ -347,7 +359,9 @@ impl SignError {
         match self {
             Self::Registry { source, .. } | Self::WriteRefused { source, .. } => source.retryable(),
             Self::ServiceRefused { status, .. } => retryable_status(*status),
-            Self::SelfVerificationUndecided { .. } | Self::ServiceUnreachable { .. } => true,
+            Self::CertificateOutlived { .. }
+            | Self::SelfVerificationUndecided { .. }
+            | Self::ServiceUnreachable { .. } => true,
             _ => false,
         }
     }
@@ -357,6 +371,9 @@ impl SignError {
         let hint = match self {
             Self::AnnotationReserved { .. } => {
                 "keys that begin with dev.countersign. are written from the references themselves"
+            }
+            Self::CertificateOutlived { .. } => {
+                "run it again; where that does not help, sign fewer references in one call, or all in one with --statement release"
             }
             Self::ChildMissing { .. } => {
                 "push every manifest of the index first, or sign only the index with --index-only"

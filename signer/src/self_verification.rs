@@ -92,16 +92,14 @@ fn matches_token(name: &str, token: &IdentityToken) -> bool {
 
 /// What judges new bundles: the consumers' verifier with a policy that admits this signer.
 pub(crate) struct SelfVerification {
-    verifier: Arc<Verifier>,
-    policy: Arc<Policy>,
-    clock: Clock,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) policy: Arc<Policy>,
+    /// The end of the certificate's validity.
+    pub(crate) not_after: Timestamp,
+    pub(crate) clock: Clock,
 }
 
 impl SelfVerification {
-    pub(crate) fn new(verifier: Arc<Verifier>, policy: Policy, clock: Clock) -> Self {
-        Self { verifier, policy: Arc::new(policy), clock }
-    }
-
     /// Verifies a bundle for every subject of its statement. Waits up to a minute where this machine's clock is behind the services'.
     pub(crate) async fn verify(&self, statement: &PlannedStatement, bundle: &Bytes) -> Result<(), SignError> {
         let subjects: Vec<Asked> = statement
@@ -116,7 +114,12 @@ impl SelfVerification {
                 return Ok(());
             };
             match refusal {
-                Refusal::Rejected(reason) => return Err(SignError::SelfVerificationRejected { subject, reason }),
+                Refusal::Untimely(_) if now >= self.not_after => {
+                    return Err(SignError::CertificateOutlived { subject, not_after: self.not_after, now });
+                }
+                Refusal::Rejected(reason) | Refusal::Untimely(reason) => {
+                    return Err(SignError::SelfVerificationRejected { subject, reason });
+                }
                 Refusal::ClockBehind(time) if time.duration_since(started) <= LONGEST_WAIT => {
                     tracing::warn!(%time, %now, "this machine's clock is behind, waiting");
                     let wait = time.duration_since(now).clamp(SHORTEST_WAIT, LONGEST_WAIT);
@@ -159,12 +162,15 @@ enum Refusal {
     ClockBehind(Timestamp),
     Rejected(String),
     Undecided(String),
+    /// The certificate or a time does not hold, which may be because it was signed too late.
+    Untimely(String),
 }
 
 impl Refusal {
     fn of(verdict: Result<Verdict, countersign_verifier::Error>) -> Option<Self> {
         match verdict {
             Ok(Verdict::Verified(..)) => None,
+            Ok(Verdict::Rejected(findings)) if concerns_time(&findings) => Some(Self::Untimely(reasons(&findings))),
             Ok(Verdict::Rejected(findings)) => Some(Self::Rejected(reasons(&findings))),
             Ok(Verdict::Undecided(findings)) => Some(match time_ahead(&findings) {
                 Some(time) => Self::ClockBehind(time),
@@ -181,6 +187,13 @@ fn time_ahead(findings: &Findings) -> Option<Timestamp> {
         Err(Reason::ClockBehind { time, .. }) => Some(*time),
         _ => None,
     })
+}
+
+fn concerns_time(findings: &Findings) -> bool {
+    let of_time = |reason: &Reason| {
+        matches!(reason, Reason::Certificate { .. } | Reason::IntegratedTime { .. } | Reason::NoVerifiedTime { .. })
+    };
+    findings.candidates.iter().any(|finding| finding.outcome.as_ref().is_err_and(of_time))
 }
 
 fn reasons(findings: &Findings) -> String {

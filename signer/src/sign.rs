@@ -6,7 +6,7 @@ use countersign_oci::{Digest, ImageReference, PinnedReference, Pusher, Registry,
 use countersign_verifier::Verifier;
 use futures_util::future::join;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::attach::{self, Verified};
 use crate::error::SignError;
@@ -23,6 +23,9 @@ const PARALLEL: usize = 16;
 /// Bytes of a statement. In base64, with the certificate and the log entry beside it, it has to stay below the mebibyte that verifiers
 /// read of a bundle.
 const MAX_STATEMENT: usize = 640 << 10;
+
+/// What has to be left of a certificate when a statement is signed with it: as long as one answer of a service may take.
+const MARGIN: SignedDuration = SignedDuration::from_secs(30);
 
 /// Tells the time. Binaries pass the system's, tests their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -240,9 +243,15 @@ impl Signer {
         signer: &SignerIdentity,
         payloads: Vec<Payload>,
     ) -> Result<Vec<Verified>, SignError> {
-        let check = &SelfVerification::new(Arc::clone(&self.verifier), signer.policy()?, Arc::clone(&self.clock));
+        let check = &SelfVerification {
+            verifier: Arc::clone(&self.verifier),
+            policy: Arc::new(signer.policy()?),
+            not_after: certificate.not_after(),
+            clock: Arc::clone(&self.clock),
+        };
         stream::iter(payloads)
             .map(|Payload { statement, bytes }| async move {
+                in_time(certificate, &statement, (self.clock)())?;
                 let bundle = self.services.sign(certificate, &bytes).await?;
                 check.verify(&statement, &bundle.json).await?;
                 Ok(Verified { statement, bundle })
@@ -250,6 +259,17 @@ impl Signer {
             .buffered(PARALLEL)
             .try_collect()
             .await
+    }
+}
+
+/// Refuses to sign with a certificate that could expire before the log and the timestamp authority have answered.
+fn in_time(certificate: &Certificate, statement: &PlannedStatement, now: Timestamp) -> Result<(), SignError> {
+    let not_after = certificate.not_after();
+    match statement.subjects.first() {
+        Some(bound) if not_after.duration_since(now) < MARGIN => {
+            Err(SignError::CertificateOutlived { subject: bound.reference(), not_after, now })
+        }
+        _ => Ok(()),
     }
 }
 

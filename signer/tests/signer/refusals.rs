@@ -1,6 +1,7 @@
 //! What must not be signed, and what must not be spent, sent or attached when something is wrong.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -315,6 +316,28 @@ async fn a_certificate_that_is_about_to_expire_is_not_used() {
     let error = failure(&world, &signer).await;
     assert!(matches!(error, SignError::CertificateNotUsable { .. }), "{error:?}");
     assert_eq!(world.count(Service::RekorV1), 0);
+}
+
+#[tokio::test]
+async fn a_call_that_outlives_its_certificate_signs_nothing_with_it() {
+    // The signer reads its clock for the token, for the certificate and for the statement. Half an hour passes before the third time, or
+    // after it, while the log is asked.
+    for (reads_in_time, logged) in [(2, 0), (3, 1)] {
+        for (rekor, log) in REKORS {
+            let at = |late: bool| now() - jiff::SignedDuration::from_mins(if late { 0 } else { 30 });
+            let reads = Arc::new(AtomicUsize::new(0));
+            let seen = Arc::clone(&reads);
+            let services = sandbox::Clock::from_fn(move || at(seen.load(Ordering::SeqCst) >= 3));
+            let world = World::with(|options| options.clock = services);
+            let clock = Arc::new(move || at(reads.fetch_add(1, Ordering::SeqCst) >= reads_in_time));
+            let error = failure(&world, &Signer { clock, ..world.signer(rekor) }).await;
+            assert!(matches!(error, SignError::CertificateOutlived { .. }), "{reads_in_time} {rekor:?} {error:?}");
+            assert!(error.retryable());
+            assert_eq!(error.class(), Class::Unreachable);
+            assert_eq!(world.count(log), logged);
+            world.assert_nothing_attached();
+        }
+    }
 }
 
 #[tokio::test]
