@@ -7,6 +7,7 @@ use countersign_oci::http::HttpError;
 use countersign_oci::{Class, Digest, PinnedReference, RegistryError, Repository};
 use jiff::Timestamp;
 
+use crate::identity::TokenProblem;
 use crate::services::{ConfigProblem, Service};
 
 /// Everything that stops a signature from being made or attached.
@@ -24,6 +25,16 @@ pub enum SignError {
     AnnotationReserved {
         /// The key that was given.
         key: String,
+    },
+    /// `-a` gives one key two values.
+    #[error("annotation key {key:?} is repeated, with the values {first:?} and {second:?}")]
+    AnnotationRepeated {
+        /// The key that was given twice.
+        key: String,
+        /// Its value at first.
+        first: String,
+        /// Its value after that.
+        second: String,
     },
     /// The certificate is for a key that is not ours.
     #[error("the certificate from {url} is for another key than the one that was sent")]
@@ -104,12 +115,12 @@ pub enum SignError {
         source: std::io::Error,
     },
     /// The identity token is not a JSON Web Token.
-    #[error("the identity token from {origin} is not a JSON Web Token: {reason}")]
+    #[error("the identity token from {origin} is not a JSON Web Token: {problem}")]
     IdentityTokenMalformed {
         /// Where the token came from.
         origin: &'static str,
         /// What is wrong with it.
-        reason: &'static str,
+        problem: TokenProblem,
     },
     /// The identity in the certificate cannot be written into a policy, so no consumer could name it.
     #[error("the certificate's identity cannot be named in a policy")]
@@ -283,6 +294,7 @@ impl SignError {
     pub fn class(&self) -> Class {
         match self {
             Self::AnnotationMalformed { .. }
+            | Self::AnnotationRepeated { .. }
             | Self::AnnotationReserved { .. }
             | Self::DigestRequired { .. }
             | Self::HttpClient { .. }
@@ -320,6 +332,7 @@ impl SignError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::AnnotationMalformed { .. } => "annotation-malformed",
+            Self::AnnotationRepeated { .. } => "annotation-repeated",
             Self::AnnotationReserved { .. } => "annotation-reserved",
             Self::CertificateForAnotherKey { .. } => "certificate-for-another-key",
             Self::CertificateNotUsable { .. } => "certificate-not-usable",
@@ -369,6 +382,7 @@ impl SignError {
     /// What the person could do about it.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::AnnotationRepeated { .. } => "a key has one value: leave one of them out, or give two keys",
             Self::AnnotationReserved { .. } => {
                 "keys that begin with dev.countersign. are written from the references themselves"
             }
@@ -387,11 +401,20 @@ impl SignError {
             Self::IdentityTokenClaim { claim: "aud", .. } => {
                 "ask the identity provider for a token with the audience sigstore"
             }
+            Self::IdentityTokenClaim { claim: "exp", .. } => {
+                "get a new token just before signing: identity tokens live for minutes"
+            }
+            Self::IdentityTokenMalformed { problem: TokenProblem::JsonDocument, .. } => {
+                "use the member \"value\" of the answer, without its quotes (jq -r .value)"
+            }
             Self::Registry { source, .. } | Self::WriteRefused { source, .. } => {
                 return source.hint();
             }
             Self::SelfVerificationRejected { .. } => {
                 "the trusted root has to belong to the services of the signing config"
+            }
+            Self::ServiceRefused { service: Service::IdentityProvider, status: 401 | 403, .. } => {
+                "give the job the permission `id-token: write`; what a job was given to ask with ends with the job"
             }
             Self::SigningConfigUnusable { problem: ConfigProblem::TimestampRequired, .. } => {
                 "add a timestamp authority to the signing config, or use a Rekor v1 log"

@@ -98,8 +98,42 @@ fn read_flag(value: &Secret) -> Result<Secret, SignError> {
     Ok(Secret::new(text.trim().to_owned()))
 }
 
+/// What begins like a token, or like the answer that one comes in, is never taken for a path: errors show paths.
 fn looks_like_token(text: &str) -> bool {
-    text.starts_with("eyJ") && text.split('.').count() == 3
+    text.starts_with("eyJ") || is_json(text)
+}
+
+/// Identity providers answer with a JSON document that the token is a member of; the token by itself never looks like one.
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '"'])
+}
+
+/// Why a text is not a JSON Web Token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TokenProblem {
+    /// Its claims are not the ones of an identity token.
+    ForeignClaims,
+    /// It is a JSON document: an identity provider's whole answer.
+    JsonDocument,
+    /// One of its parts is not base64url.
+    NotBase64Url,
+    /// It does not have three parts.
+    NotThreeParts,
+    /// It is larger than 64 KiB.
+    TooLarge,
+}
+
+impl std::fmt::Display for TokenProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::ForeignClaims => "its claims are not the ones of an identity token",
+            Self::JsonDocument => "it is a JSON document",
+            Self::NotBase64Url => "a part is not base64url",
+            Self::NotThreeParts => "it does not have three parts",
+            Self::TooLarge => "it is larger than 64 KiB",
+        })
+    }
 }
 
 /// An identity token that the certificate authority can be expected to accept. Its signature is for the authority to check.
@@ -150,21 +184,23 @@ impl IdentityToken {
     /// Parses a token. Refuses what is not a JSON Web Token or larger than 64 KiB, a token for another audience, one that has expired or is
     /// not valid yet, and one without issuer or subject.
     pub fn parse(origin: &'static str, text: Secret, now: Timestamp) -> Result<Self, SignError> {
-        let malformed = |reason| SignError::IdentityTokenMalformed { origin, reason };
+        let malformed = |problem| SignError::IdentityTokenMalformed { origin, problem };
         if text.expose().len() as u64 > limits::IDENTITY_TOKEN_BYTES {
-            return Err(malformed("it is larger than 64 KiB"));
+            return Err(malformed(TokenProblem::TooLarge));
+        }
+        if is_json(text.expose()) {
+            return Err(malformed(TokenProblem::JsonDocument));
         }
         let parts: Vec<&str> = text.expose().split('.').collect();
         let [header, payload, signature] = parts.as_slice() else {
-            return Err(malformed("it does not have three parts"));
+            return Err(malformed(TokenProblem::NotThreeParts));
         };
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part.trim_end_matches('='));
         if decode(header).is_err() || decode(signature).is_err() {
-            return Err(malformed("a part is not base64url"));
+            return Err(malformed(TokenProblem::NotBase64Url));
         }
-        let payload = decode(payload).map_err(|_| malformed("a part is not base64url"))?;
-        let claims: Claims = serde_json::from_slice(&payload)
-            .map_err(|_| malformed("its claims are not the ones of an identity token"))?;
+        let payload = decode(payload).map_err(|_| malformed(TokenProblem::NotBase64Url))?;
+        let claims: Claims = serde_json::from_slice(&payload).map_err(|_| malformed(TokenProblem::ForeignClaims))?;
         let token = Self { text, claims };
         token.check(now)?;
         Ok(token)
@@ -336,6 +372,26 @@ mod tests {
             let error = IdentityToken::parse("test", Secret::new(text), now()).unwrap_err();
             assert!(matches!(error, SignError::IdentityTokenMalformed { .. }));
         }
+    }
+
+    #[test]
+    fn the_whole_answer_of_a_provider_is_told_from_the_token_in_it() {
+        let token = token(r#"{"iss":"i","sub":"s","aud":"sigstore","exp":1800000001}"#);
+        let answer = format!(r#"{{"count":1,"value":"{}"}}"#, token.expose());
+        for text in [answer.clone(), format!("\n{answer}"), format!("\"{}\"", token.expose())] {
+            // As a flag it is not looked for on disk, whose errors would show it.
+            let text = read_flag(&Secret::new(text)).unwrap();
+            let error = IdentityToken::parse("test", text, now()).unwrap_err();
+            assert!(matches!(error, SignError::IdentityTokenMalformed { problem: TokenProblem::JsonDocument, .. }));
+            assert!(error.hint().unwrap().contains(r#"the member "value" of the answer"#));
+            assert!(!error.to_string().contains(token.expose()));
+        }
+    }
+
+    #[test]
+    fn a_token_that_has_expired_is_to_be_replaced() {
+        let error = parse(r#"{"iss":"i","sub":"s","aud":"sigstore","exp":1799999999}"#).unwrap_err();
+        assert!(error.hint().unwrap().contains("a new token"), "{error:?}");
     }
 
     #[test]

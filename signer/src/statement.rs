@@ -68,12 +68,19 @@ impl Annotations {
             if key.to_ascii_lowercase().starts_with(RESERVED_PREFIX) {
                 return Err(SignError::AnnotationReserved { key: key.to_owned() });
             }
-            let earlier = annotations.insert(key.to_owned(), value.to_owned());
-            if earlier.is_some_and(|earlier| earlier != value) {
-                return Err(malformed());
+            match annotations.insert(key.to_owned(), value.to_owned()) {
+                Some(first) if first != value => {
+                    return Err(SignError::AnnotationRepeated { key: key.to_owned(), first, second: value.to_owned() });
+                }
+                _ => {}
             }
         }
         Ok(Self(annotations))
+    }
+
+    /// The keys and their values, sorted by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 }
 

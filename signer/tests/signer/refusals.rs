@@ -341,6 +341,20 @@ async fn a_call_that_outlives_its_certificate_signs_nothing_with_it() {
 }
 
 #[tokio::test]
+async fn an_ambient_provider_that_refuses_is_a_permission_that_is_missing() {
+    for status in [401, 403] {
+        let world = World::start();
+        let _fault = world.sandbox.fault(Fault::new(Service::Oidc, Action::status(status)));
+        let error = failure(&world, &world.signer(RekorVersion::V1)).await;
+        assert!(matches!(error, SignError::ServiceRefused { service: Named::IdentityProvider, .. }), "{error:?}");
+        assert!(error.hint().unwrap().contains("id-token: write"));
+    }
+    let world = World::start();
+    let _fault = world.sandbox.fault(Fault::new(Service::Fulcio, Action::status(403)));
+    assert_eq!(failure(&world, &world.signer(RekorVersion::V1)).await.hint(), None);
+}
+
+#[tokio::test]
 async fn an_entry_for_another_statement_is_not_taken() {
     for (rekor, log) in REKORS {
         let world = World::start();

@@ -151,6 +151,11 @@ fn annotations_of_this_program_cannot_be_given() {
     for text in ["", "key", "=value", "a\nb=c"] {
         assert!(matches!(Annotations::parse(&[text]), Err(SignError::AnnotationMalformed { .. })), "{text}");
     }
-    assert!(matches!(Annotations::parse(&["a=1", "a=2"]), Err(SignError::AnnotationMalformed { .. })));
+    match Annotations::parse(&["a=1", "a=2"]) {
+        Err(SignError::AnnotationRepeated { key, first, second }) => {
+            assert_eq!((key.as_str(), first.as_str(), second.as_str()), ("a", "1", "2"));
+        }
+        other => panic!("{other:?}"),
+    }
     assert!(Annotations::parse(&["a=1", "a=1", "dev.countersignature=x", "empty="]).is_ok());
 }
