@@ -100,6 +100,8 @@ pub struct SignReport {
     pub images: Vec<NamedImage>,
     /// Who signed; absent where no certificate was asked for.
     pub signer: Option<SignerIdentity>,
+    /// What is said of every subject; empty where nothing was signed or planned.
+    pub annotations: Annotations,
     /// The statements, in the order in which the images were named.
     pub statements: Vec<SignedStatement>,
 }
@@ -185,7 +187,7 @@ pub async fn plan(registry: &Registry, request: &SignRequest) -> Result<SignRepo
     let (images, release) = resolve::read(registry, request).await.complete().map_err(SignFailure::new)?;
     let payloads = payloads(statement::plan(&release, request.form), &request.annotations)?;
     let statements = payloads.iter().map(|one| describe(&one.statement, None, &[])).collect();
-    Ok(SignReport { images, signer: None, statements })
+    Ok(SignReport { images, signer: None, annotations: request.annotations.clone(), statements })
 }
 
 impl Signer {
@@ -219,7 +221,12 @@ impl Signer {
             let bundle = LoggedBundle { digest: Digest::of(&one.bundle.json), log_index: one.bundle.log_index };
             describe(&one.statement, Some(bundle), referrers)
         });
-        let report = SignReport { images, signer: Some(signer), statements: statements.collect() };
+        let report = SignReport {
+            images,
+            signer: Some(signer),
+            annotations: request.annotations.clone(),
+            statements: statements.collect(),
+        };
         if attached.failures.is_empty() { Ok(report) } else { Err(SignFailure { errors: attached.failures, report }) }
     }
 

@@ -9,8 +9,9 @@ use countersign_signer::identity::{Environment, IdentitySource};
 #[derive(Args)]
 #[command(next_help_heading = "Identity")]
 pub(crate) struct IdentityFlags {
-    /// The identity token, or a file that holds it. Without it SIGSTORE_ID_TOKEN counts, then the token of a GitHub Actions job with
-    /// the permission `id-token: write`. There is no browser and no device flow.
+    /// The identity token, with the audience `sigstore`, or a file that holds it. A token on the command line shows in the list of
+    /// processes: prefer a file, or the variable SIGSTORE_ID_TOKEN. Without the flag SIGSTORE_ID_TOKEN counts, then the token of a
+    /// GitHub Actions job with the permission `id-token: write`. There is no browser and no device flow.
     #[arg(long, value_name = "TOKEN|FILE", env = "COUNTERSIGN_IDENTITY_TOKEN", hide_env_values = true)]
     identity_token: Option<String>,
 }

@@ -6,6 +6,7 @@ use countersign_cli::{Exit, program};
 mod identity;
 mod report;
 mod sign;
+mod verify_command;
 
 /// Signs OCI images where they are built, without keys: an identity token becomes a certificate that lives for minutes.
 #[derive(Parser)]

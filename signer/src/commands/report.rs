@@ -1,43 +1,57 @@
 //! The result for people and for programs.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 
 use countersign_cli::output::{self, OutputFormat};
 use countersign_cli::{Exit, Failure};
-use countersign_oci::{Digest, ImageReference};
+use countersign_oci::Digest;
 use countersign_signer::SignError;
-use countersign_signer::self_verification::SignerIdentity;
 use countersign_signer::sign::{SignFailure, SignReport, SignedStatement, SignedSubject};
 use serde::Serialize;
 
+use super::verify_command::verify_command;
+
+mod text;
+
 const SCHEMA: &str = "countersign.dev/sign/v1";
 
-/// Prints the outcome and says how the program ends.
-pub(crate) fn show(outcome: &Result<SignReport, SignFailure>, format: OutputFormat) -> Exit {
-    let (report, errors) = match outcome {
-        Ok(report) => (report, Vec::new()),
-        Err(failed) => (&failed.report, failed.errors.iter().map(failure).collect()),
-    };
-    print(report, &errors, format)
+/// How the result is shown.
+pub(crate) struct View {
+    /// For people or for programs.
+    pub(crate) format: OutputFormat,
+    /// What consumers have to add to the command that verifies, because this call did not use the defaults.
+    pub(crate) consumer_flags: Vec<String>,
 }
 
-/// Prints a failure that came before anything was looked at.
-pub(crate) fn show_failure(failure: Failure, format: OutputFormat) -> Exit {
-    print(&SignReport::default(), &[failure], format)
-}
-
-fn print(report: &SignReport, errors: &[Failure], format: OutputFormat) -> Exit {
-    let exit = errors.iter().map(|failure| failure.exit).fold(Exit::Done, Exit::and);
-    let printed = match format {
-        OutputFormat::Json => output::json(&document(report, errors)),
-        OutputFormat::Text => output::text(&text(report)),
-    };
-    for failure in errors {
-        output::note_lines(&failure.lines());
+impl View {
+    /// Prints the outcome and says how the program ends.
+    pub(crate) fn show(&self, outcome: &Result<SignReport, SignFailure>) -> Exit {
+        let (report, errors) = match outcome {
+            Ok(report) => (report, Vec::new()),
+            Err(failed) => (&failed.report, failed.errors.iter().map(failure).collect()),
+        };
+        self.print(report, &errors)
     }
-    match printed {
-        Ok(()) => exit,
-        Err(_) => exit.and(Exit::Undecided),
+
+    /// Prints a failure that came before anything was looked at.
+    pub(crate) fn show_failure(&self, failure: Failure) -> Exit {
+        self.print(&SignReport::default(), &[failure])
+    }
+
+    fn print(&self, report: &SignReport, errors: &[Failure]) -> Exit {
+        let exit = errors.iter().map(|failure| failure.exit).fold(Exit::Done, Exit::and);
+        let verify_command = verify_command(report, &self.consumer_flags);
+        let printed = match self.format {
+            OutputFormat::Json => output::json(&document(report, verify_command, errors)),
+            OutputFormat::Text => output::text(&text::text(report, verify_command.as_deref())),
+        };
+        for failure in errors {
+            output::note_lines(&failure.lines());
+        }
+        match printed {
+            Ok(()) => exit,
+            Err(_) => exit.and(Exit::Undecided),
+        }
     }
 }
 
@@ -55,6 +69,8 @@ struct Document<'a> {
     images: Vec<ImageDocument>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signer: Option<SignerDocument<'a>>,
+    /// What is said of every subject, beside its tags.
+    annotations: BTreeMap<&'a str, &'a str>,
     statements: Vec<StatementDocument>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verify_command: Option<String>,
@@ -95,7 +111,7 @@ struct SubjectDocument {
     referrer: Option<Digest>,
 }
 
-fn document<'a>(report: &'a SignReport, errors: &'a [Failure]) -> Document<'a> {
+fn document<'a>(report: &'a SignReport, verify_command: Option<String>, errors: &'a [Failure]) -> Document<'a> {
     let result = match (errors.is_empty(), report.statements.is_empty(), report.signer.is_some()) {
         (true, _, true) => "signed",
         (true, _, false) => "planned",
@@ -115,8 +131,9 @@ fn document<'a>(report: &'a SignReport, errors: &'a [Failure]) -> Document<'a> {
             identity: &signer.identity,
             github_repository: signer.github_repository.as_deref(),
         }),
+        annotations: report.annotations.iter().collect(),
         statements: report.statements.iter().map(statement).collect(),
-        verify_command: verify_command(report),
+        verify_command,
         errors,
     }
 }
@@ -137,118 +154,5 @@ fn subject(subject: &SignedSubject) -> SubjectDocument {
         platform: subject.subject.platform.as_ref().map(ToString::to_string),
         tags: subject.tags.iter().map(ToString::to_string).collect(),
         referrer: subject.referrer,
-    }
-}
-
-fn text(report: &SignReport) -> String {
-    let mut text = String::new();
-    let rows = rows(report);
-    let mut widths = [0; COLUMNS.len()];
-    for row in std::iter::once(&COLUMNS.map(str::to_owned)).chain(&rows) {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    if !rows.is_empty() {
-        for row in std::iter::once(&COLUMNS.map(str::to_owned)).chain(&rows) {
-            let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "{}", cells.join("  ").trim_end());
-        }
-    }
-    for image in &report.images {
-        if image.reference.digest().is_none() {
-            let _ = writeln!(text, "{} is {}", image.reference, image.digest);
-        }
-    }
-    if let Some(signer) = &report.signer {
-        let _ = writeln!(text, "signed by {} ({})", signer.identity, signer.issuer);
-    }
-    if let Some(command) = verify_command(report) {
-        let _ = writeln!(text, "verify with:\n  {command}");
-    }
-    text
-}
-
-const COLUMNS: [&str; 6] = ["REPOSITORY", "DIGEST", "KIND", "PLATFORM", "REFERRER", "LOG INDEX"];
-
-fn rows(report: &SignReport) -> Vec<[String; COLUMNS.len()]> {
-    let row = |statement: &SignedStatement, subject: &SignedSubject| {
-        let log_index = statement.bundle.map(|bundle| bundle.log_index.to_string());
-        [
-            subject.reference.repository().to_string(),
-            short(subject.reference.digest()),
-            subject.subject.kind.name().to_owned(),
-            subject.subject.platform.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
-            subject.referrer.map_or_else(|| "-".to_owned(), short),
-            log_index.unwrap_or_else(|| "-".to_owned()),
-        ]
-    };
-    let of = |statement| move |subject| row(statement, subject);
-    report.statements.iter().flat_map(|statement| statement.subjects.iter().map(of(statement))).collect()
-}
-
-/// Twelve digits tell digests apart for the eye; programs read the whole ones.
-fn short(digest: Digest) -> String {
-    format!("sha256:{}", digest.hex().chars().take(12).collect::<String>())
-}
-
-/// What a consumer has to run. It always names the repository that the job ran for: a workflow that others can call gives its name to
-/// all of them.
-fn verify_command(report: &SignReport) -> Option<String> {
-    let signer = report.signer.as_ref()?;
-    let mut words = vec!["countersign-verifier".to_owned(), "verify".to_owned()];
-    words.extend(report.images.iter().map(|image| pinned(&image.reference, image.digest)));
-    words.extend(identity_flags(signer));
-    Some(words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
-}
-
-fn identity_flags(signer: &SignerIdentity) -> Vec<String> {
-    let mut flags = vec![
-        "--certificate-identity".to_owned(),
-        signer.identity.clone(),
-        "--certificate-oidc-issuer".to_owned(),
-        signer.issuer.clone(),
-    ];
-    if let Some(repository) = &signer.github_repository {
-        flags.push("--certificate-github-workflow-repository".to_owned());
-        flags.push(repository.clone());
-    }
-    flags
-}
-
-fn pinned(reference: &ImageReference, digest: Digest) -> String {
-    match reference.tag() {
-        Some(tag) => format!("{}:{tag}@{digest}", reference.repository()),
-        None => format!("{}@{digest}", reference.repository()),
-    }
-}
-
-/// Quotes a word for a POSIX shell where it has anything in it that a shell would read.
-fn quoted(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@%_+=:,./-".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shell_reads_every_word_as_it_is() {
-        let table = [
-            ("https://github.com/o/r/.github/workflows/x.yml@refs/heads/main", None),
-            ("mona@example.com", None),
-            ("", Some("''")),
-            ("a b", Some("'a b'")),
-            ("$(x)", Some("'$(x)'")),
-            ("it's", Some(r"'it'\''s'")),
-        ];
-        for (word, expected) in table {
-            assert_eq!(quoted(word), expected.unwrap_or(word));
-        }
     }
 }

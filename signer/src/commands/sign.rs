@@ -18,7 +18,8 @@ use countersign_verifier::Verifier;
 use countersign_verifier::trusted_root::{self, TrustCache, TrustSource, TrustedRoot};
 
 use super::identity::IdentityFlags;
-use super::report;
+use super::report::{self, View};
+use super::verify_command::consumer_flags;
 
 /// How long all services together may take: an outage of a log ends a job in minutes, not hours.
 const SERVICE_BUDGET: Duration = Duration::from_secs(180);
@@ -31,6 +32,11 @@ Examples:
   countersign-signer sign ghcr.io/example/app:v1
   countersign-signer sign ghcr.io/example/app:v1 ghcr.io/example/app:latest quay.io/example/app:v1 -a commit=7fd1a60
   countersign-signer sign --dry-run ghcr.io/example/app@sha256:4413...
+
+A GitHub Actions job with `id-token: write` needs no flag. A token that is fetched there for a later call, and lives for minutes:
+  curl -sSf -H \"Authorization: bearer $ACTIONS_ID_TOKEN_REQUEST_TOKEN\" \\
+    \"$ACTIONS_ID_TOKEN_REQUEST_URL&audience=sigstore\" | jq -r .value > token
+  countersign-signer sign --identity-token token ghcr.io/example/app:v1
 
 Environment: SIGSTORE_ID_TOKEN, ACTIONS_ID_TOKEN_REQUEST_URL, ACTIONS_ID_TOKEN_REQUEST_TOKEN, GITHUB_ACTIONS.
 
@@ -51,7 +57,7 @@ pub(crate) struct SignArguments {
     #[arg(long, value_name = "image|digest|release", default_value = "image")]
     statement: StatementForm,
 
-    /// Says something of every subject, under the signature.
+    /// Says something of every subject, under the signature. Each key once.
     #[arg(short = 'a', long = "annotation", value_name = "KEY=VALUE")]
     annotations: Vec<String>,
 
@@ -63,7 +69,7 @@ pub(crate) struct SignArguments {
     #[arg(long)]
     require_digest: bool,
 
-    /// Says what would be signed; asks for no certificate, writes nothing.
+    /// Says what would be signed; asks for no certificate, writes nothing. Identity, trust and write access are not checked.
     #[arg(long)]
     dry_run: bool,
 
@@ -94,13 +100,14 @@ pub(crate) struct SignArguments {
 
 pub(crate) async fn run(arguments: SignArguments) -> Exit {
     program::log(arguments.output.verbose);
-    let format = arguments.output.output;
+    let view =
+        View { format: arguments.output.output, consumer_flags: consumer_flags(&arguments.trust, &arguments.registry) };
     let progress = Progress::new(arguments.output.quiet);
     let outcome = arguments.sign(&progress).await;
     progress.finish();
     match outcome {
-        Ok(done) => report::show(&done, format),
-        Err(failure) => report::show_failure(failure, format),
+        Ok(done) => view.show(&done),
+        Err(failure) => view.show_failure(failure),
     }
 }
 

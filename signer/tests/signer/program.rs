@@ -192,6 +192,102 @@ fn a_dry_run_needs_no_token_and_writes_nothing() {
 }
 
 #[test]
+fn a_dry_run_shows_people_what_would_be_said_and_what_was_not_checked() {
+    let world = World::start();
+    let output = Job::new(&world).sign(&["--dry-run", "--statement", "digest", "-a", "commit=7fd1a60"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let stdout = text(&output.stdout);
+    for part in [
+        "STATEMENT",
+        "TAGS",
+        "v1\n",
+        "commit=7fd1a60",
+        "nothing was signed",
+        "identity",
+        "write access were not checked",
+    ] {
+        assert!(stdout.contains(part), "{part}: {stdout}");
+    }
+    assert!(stdout.lines().any(|line| line.starts_with("5 ")), "one statement for each digest: {stdout}");
+    for part in ["REFERRER", "signed by", "verify with"] {
+        assert!(!stdout.contains(part), "{part}: {stdout}");
+    }
+}
+
+#[test]
+fn what_was_said_of_the_image_is_shown_to_people_and_programs() {
+    let world = World::start();
+    let job = Job::in_github(&world);
+    let output = job.sign(&["-a", "commit=7fd1a60", "-a", "note=a\u{1b}[2J", "--output", "json"]);
+    let said = serde_json::json!({"commit": "7fd1a60", "note": "a\u{1b}[2J"});
+    assert_eq!(json(&output)["annotations"], said, "{output:?}");
+    let output = job.sign(&["-a", "commit=7fd1a60", "-a", "note=a\u{1b}[2J"]);
+    let stdout = text(&output.stdout);
+    assert!(stdout.contains("commit=7fd1a60") && !stdout.contains('\u{1b}'), "{stdout}");
+    assert!(!stdout.contains("dry run"), "{stdout}");
+    let output = job.sign(&["-a", "commit=1", "-a", "commit=2", "--output", "json"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_eq!(json(&output)["errors"][0]["code"], "annotation-repeated");
+    assert!(text(&output.stderr).contains("repeated"), "{output:?}");
+}
+
+#[test]
+fn the_command_that_verifies_names_the_trust_that_was_signed_under() {
+    let world = World::start();
+    let job = Job::in_github(&world);
+    let host = world.sandbox.registry().host().to_owned();
+    let output = job.sign(&["--registry-map", &format!("quay.io={host}"), "--allow-http-registry", "--output", "json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let document = json(&output);
+    let command = document["verify_command"].as_str().unwrap();
+    let root = job.folder.path().join("trust/trusted_root.json");
+    for part in [
+        format!(" --trusted-root {}", root.display()),
+        format!(" --registry-map quay.io={host}"),
+        " --allow-http-registry".to_owned(),
+    ] {
+        assert!(command.contains(&part), "{part}: {command}");
+    }
+    assert!(!command.contains("--signing-config"), "{command}");
+    let output = job.sign(&[]);
+    assert!(text(&output.stdout).contains(&format!(" --trusted-root {}", root.display())), "{output:?}");
+}
+
+#[test]
+fn the_whole_answer_of_the_ambient_protocol_is_not_taken_for_a_token() {
+    let world = World::start();
+    let job = Job::new(&world);
+    let token = world.sandbox.github_token(&GithubIdentity::default());
+    let answer = format!(r#"{{"count":1,"value":"{token}"}}"#);
+    let file = job.folder.path().join("answer.json");
+    std::fs::write(&file, &answer).unwrap();
+    for value in [answer.as_str(), file.to_str().unwrap()] {
+        let output = job.sign(&["--identity-token", value]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains(r#"use the member "value" of the answer"#), "{stderr}");
+        assert!(!stderr.contains(&token), "{stderr}");
+    }
+}
+
+#[test]
+fn the_help_says_how_to_get_a_token_and_how_not_to_pass_it() {
+    let world = World::start();
+    let output = Job::new(&world).run(&["sign", "--help"]);
+    let help = text(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "audience `sigstore`",
+        "list of processes",
+        "curl -sSf",
+        "$ACTIONS_ID_TOKEN_REQUEST_URL&audience=sigstore",
+        "jq -r .value",
+        "Exit codes: 0",
+    ] {
+        assert!(help.contains(part), "{part}: {help}");
+    }
+}
+
+#[test]
 fn every_variable_that_is_read_is_named_in_the_help() {
     let world = World::start();
     let output = Job::new(&world).run(&["sign", "--help"]);

@@ -1,0 +1,130 @@
+//! The command by which a consumer verifies what was signed.
+
+use std::path::Path;
+
+use countersign_cli::flags::{KnownTrust, RegistryFlags, TrustFlags};
+use countersign_oci::{Digest, ImageReference};
+use countersign_signer::self_verification::SignerIdentity;
+use countersign_signer::sign::SignReport;
+
+/// What a consumer has to run, whole. It always names the repository that the job ran for: a workflow that others can call gives its
+/// name to all of them.
+pub(crate) fn verify_command(report: &SignReport, consumer_flags: &[String]) -> Option<String> {
+    let signer = report.signer.as_ref()?;
+    let mut words = vec!["countersign-verifier".to_owned(), "verify".to_owned()];
+    words.extend(report.images.iter().map(|image| pinned(&image.reference, image.digest)));
+    words.extend(identity_flags(signer));
+    words.extend_from_slice(consumer_flags);
+    Some(words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
+}
+
+/// The flags that have to be the same for verifying: which trusted root, and how registries are reached. Credentials are not among them.
+pub(crate) fn consumer_flags(trust: &TrustFlags, registry: &RegistryFlags) -> Vec<String> {
+    let path = |path: &Path| path.display().to_string();
+    let mut flags = Flags::default();
+    if let Some(file) = &trust.trusted_root {
+        flags.add("--trusted-root", path(file));
+    } else if let (Some(url), Some(root)) = (&trust.tuf_url, &trust.tuf_root) {
+        flags.add("--tuf-url", url.clone());
+        flags.add("--tuf-root", path(root));
+    } else if trust.trust == Some(KnownTrust::Embedded) {
+        flags.add("--trust", "embedded".to_owned());
+    }
+    for mapping in &registry.registry_map {
+        flags.add("--registry-map", mapping.clone());
+    }
+    for certificates in &registry.registry_ca {
+        flags.add("--registry-ca", path(certificates));
+    }
+    if registry.allow_http_registry {
+        flags.0.push("--allow-http-registry".to_owned());
+    }
+    flags.0
+}
+
+#[derive(Default)]
+struct Flags(Vec<String>);
+
+impl Flags {
+    fn add(&mut self, flag: &str, value: String) {
+        self.0.extend([flag.to_owned(), value]);
+    }
+}
+
+fn identity_flags(signer: &SignerIdentity) -> Vec<String> {
+    let mut flags = Flags::default();
+    flags.add("--certificate-identity", signer.identity.clone());
+    flags.add("--certificate-oidc-issuer", signer.issuer.clone());
+    if let Some(repository) = &signer.github_repository {
+        flags.add("--certificate-github-workflow-repository", repository.clone());
+    }
+    flags.0
+}
+
+fn pinned(reference: &ImageReference, digest: Digest) -> String {
+    match reference.tag() {
+        Some(tag) => format!("{}:{tag}@{digest}", reference.repository()),
+        None => format!("{}@{digest}", reference.repository()),
+    }
+}
+
+/// Quotes a word for a POSIX shell where it has anything in it that a shell would read.
+fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@%_+=:,./-".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Call {
+        #[command(flatten)]
+        trust: TrustFlags,
+        #[command(flatten)]
+        registry: RegistryFlags,
+    }
+
+    #[test]
+    fn what_was_not_the_default_has_to_be_said_to_the_verifier_too() {
+        let table: [(&[&str], &[&str]); 6] = [
+            (&[], &[]),
+            (&["--trust", "public-good"], &[]),
+            (&["--trust", "embedded"], &["--trust", "embedded"]),
+            (&["--trusted-root", "my root.json"], &["--trusted-root", "my root.json"]),
+            (
+                &["--tuf-root", "root.json", "--tuf-url", "https://tuf.example"],
+                &["--tuf-url", "https://tuf.example", "--tuf-root", "root.json"],
+            ),
+            (
+                &["--registry-token", "hunter2", "--allow-http-registry", "--registry-map", "a=b:1,c=d:2"],
+                &["--registry-map", "a=b:1", "--registry-map", "c=d:2", "--allow-http-registry"],
+            ),
+        ];
+        for (given, expected) in table {
+            let call = Call::parse_from(std::iter::once(&"call").chain(given));
+            assert_eq!(consumer_flags(&call.trust, &call.registry), expected, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_shell_reads_every_word_as_it_is() {
+        let table = [
+            ("https://github.com/o/r/.github/workflows/x.yml@refs/heads/main", None),
+            ("mona@example.com", None),
+            ("", Some("''")),
+            ("a b", Some("'a b'")),
+            ("$(x)", Some("'$(x)'")),
+            ("it's", Some(r"'it'\''s'")),
+        ];
+        for (word, expected) in table {
+            assert_eq!(quoted(word), expected.unwrap_or(word));
+        }
+    }
+}
