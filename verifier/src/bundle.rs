@@ -30,7 +30,7 @@ pub(crate) struct ShapedBundle {
 ///
 /// Refuses, in this order: more than [`limits::BUNDLE_BYTES`] bytes; text that is no JSON object; another media type; a
 /// public key or a certificate chain; other than one log entry; an entry kind that nothing can verify; an entry
-/// without inclusion proof; more than [`limits::TIMESTAMPS`] timestamps; a message signature; other than one DSSE
+/// without inclusion proof; one of Rekor v1 without inclusion promise; more than [`limits::TIMESTAMPS`] timestamps; a message signature; other than one DSSE
 /// signature; another payload type.
 pub(crate) fn shape(bytes: &[u8]) -> Result<ShapedBundle, Reason> {
     if bytes.len() as u64 > limits::BUNDLE_BYTES {
@@ -88,6 +88,7 @@ struct MaterialOutline {
 #[serde(rename_all = "camelCase")]
 struct EntryOutline {
     kind_version: Option<KindOutline>,
+    inclusion_promise: Option<serde::de::IgnoredAny>,
     inclusion_proof: Option<serde::de::IgnoredAny>,
 }
 
@@ -162,6 +163,10 @@ impl MaterialOutline {
         if entry.inclusion_proof.is_none() {
             return Err(Reason::NoInclusionProof);
         }
+        // Without its promise an entry of Rekor v1 loses its time, and with it a time that the policy's windows are for.
+        if version != "0.0.2" || kind == "intoto" {
+            entry.inclusion_promise.as_ref().ok_or(Reason::NoInclusionPromise)?;
+        }
         Ok(())
     }
 }
@@ -180,7 +185,11 @@ mod tests {
             "mediaType": BUNDLE_V0_3,
             "verificationMaterial": {
                 "certificate": {"rawBytes": "AAAA"},
-                "tlogEntries": [{"kindVersion": {"kind": "dsse", "version": "0.0.1"}, "inclusionProof": {}}],
+                "tlogEntries": [{
+                    "kindVersion": {"kind": "dsse", "version": "0.0.1"},
+                    "inclusionPromise": {},
+                    "inclusionProof": {},
+                }],
             },
             "dsseEnvelope": {"payload": "", "payloadType": IN_TOTO_PAYLOAD, "signatures": [{"sig": "AAAA"}]},
         })
@@ -212,6 +221,10 @@ mod tests {
             "unsupported-log-entry"
         );
         assert_eq!(refusal(|b| b[material]["tlogEntries"][0]["inclusionProof"] = Value::Null), "no-inclusion-proof");
+        assert_eq!(
+            refusal(|b| b[material]["tlogEntries"][0]["inclusionPromise"] = Value::Null),
+            "no-inclusion-promise"
+        );
         assert_eq!(refusal(|b| b["dsseEnvelope"]["signatures"] = json!([])), "signature-count");
         assert_eq!(refusal(|b| b["dsseEnvelope"]["signatures"] = json!([{}, {}])), "signature-count");
         assert_eq!(refusal(|b| b["messageSignature"] = json!({})), "message-signature");

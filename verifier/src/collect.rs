@@ -20,6 +20,9 @@ const WAVE: usize = 32;
 /// How many of them are fetched at the same time.
 const CONCURRENT: usize = 16;
 
+/// What an unreadable candidate costs of [`limits::EVIDENCE_BYTES`]: 1,024 of them use it up.
+const UNREADABLE_BYTES: u64 = 64 << 10;
+
 /// Returns what a person's reference asks for: a tag is resolved here, once, and everything after goes by digest.
 pub async fn resolve(registry: &Registry, reference: &ImageReference) -> Result<Asked, Error> {
     let resolved = registry.resolve(reference).await.map_err(|cause| failed(reference, cause))?;
@@ -122,6 +125,8 @@ impl Collector<'_> {
     async fn fetch(&self, descriptor: &Descriptor) -> (Candidate, u64) {
         let (content, bytes) = match self.content(descriptor).await {
             Ok((content, bytes)) => (content, bytes),
+            // How much came before it went wrong is not known: as much as was let in.
+            Err(reason @ Reason::Unreadable { .. }) => (Content::NotABundle(reason), UNREADABLE_BYTES),
             Err(reason) => (Content::NotABundle(reason), 0),
         };
         (Candidate::from_referrer(descriptor.digest, content), bytes)
@@ -189,7 +194,7 @@ impl Collector<'_> {
         match tokio::time::timeout_at(self.deadline, request).await {
             Ok(Ok(answer)) => Ok(answer),
             // What its author wrote is judged; what the registry did to it only keeps it from being seen.
-            Ok(Err(error)) if matches!(error.code(), "manifest-malformed" | "size-mismatch" | "too-large") => {
+            Ok(Err(error)) if matches!(error.code(), "manifest-malformed" | "too-large") => {
                 Err(Reason::MalformedReferrer { detail: chain(&error) })
             }
             Ok(Err(error)) => Err(Reason::Unreadable { detail: chain(&error) }),
@@ -213,8 +218,8 @@ fn note_places(referrers: &Referrers, evidence: &mut Evidence) {
         evidence.gaps.push(Gap::new(detail, "referrers-not-an-api", false));
     }
     if referrers.malformed > 0 {
-        let entries = referrers.malformed;
-        evidence.looked_at.push(Place::new("entries that are no descriptors", entries.to_string()));
+        let detail = format!("{} entries of the list of referrers are no descriptors", referrers.malformed);
+        evidence.gaps.push(Gap::new(detail, "referrers-malformed", false));
     }
 }
 

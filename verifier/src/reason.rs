@@ -101,6 +101,9 @@ pub enum Reason {
     /// The log entry has no inclusion proof with a checkpoint.
     #[error("log entry has no inclusion proof")]
     NoInclusionProof,
+    /// An entry of Rekor v1 has no inclusion promise, which binds its time and its place in the log.
+    #[error("log entry has no inclusion promise")]
+    NoInclusionPromise,
     /// No trusted time says when the signature was made.
     #[error("no verified time: {detail}")]
     NoVerifiedTime {
@@ -280,6 +283,7 @@ impl Reason {
             Self::MessageSignature => "message-signature",
             Self::NoCertificate => "no-certificate",
             Self::NoInclusionProof => "no-inclusion-proof",
+            Self::NoInclusionPromise => "no-inclusion-promise",
             Self::NoVerifiedTime { .. } => "no-verified-time",
             Self::NotASignature { .. } => "not-a-signature",
             Self::OlderCosign { .. } => "older-cosign-format",

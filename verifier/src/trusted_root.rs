@@ -3,7 +3,8 @@
 //! A verifier believes exactly one trusted root. Roots are never merged, and none is fetched from a service that is
 //! being checked: they come from a TUF repository, from a file, or, when named, from the copy inside this program.
 
-use sigstore_trust_root::{SIGSTORE_PRODUCTION_TRUSTED_ROOT, TrustedRoot as SigstoreRoot};
+use jiff::Timestamp;
+use sigstore_trust_root::{SIGSTORE_PRODUCTION_TRUSTED_ROOT, TimeRange, TrustedRoot as SigstoreRoot};
 
 use crate::crypto;
 use crate::error::Error;
@@ -63,14 +64,22 @@ impl TrustedRoot {
         &self.origin
     }
 
-    /// When the first of its logs began.
-    pub(crate) fn logs_begin(&self) -> Option<jiff::Timestamp> {
-        self.inner.tlogs.iter().filter_map(|log| log.public_key.valid_for.map(|range| range.start)).min()
+    /// Before this time nothing signed under the root can be verified: no log had begun, or no timestamp authority.
+    pub(crate) fn begins(&self) -> Option<Timestamp> {
+        let logs = self.inner.tlogs.iter().map(|log| log.public_key.valid_for);
+        let authorities = self.inner.timestamp_authorities.iter().map(|authority| authority.valid_for);
+        first_start(logs).max(first_start(authorities))
     }
 
     pub(crate) fn inner(&self) -> &SigstoreRoot {
         &self.inner
     }
+}
+
+/// The earliest start, unless something is valid since ever.
+fn first_start(windows: impl Iterator<Item = Option<TimeRange>>) -> Option<Timestamp> {
+    let starts: Option<Vec<Timestamp>> = windows.map(|window| window.map(|range| range.start)).collect();
+    starts?.into_iter().min()
 }
 
 #[cfg(test)]

@@ -211,10 +211,12 @@ impl Verifier {
         })
     }
 
-    /// Before the first log of the trusted root began, no checkpoint can verify: then the clock is wrong, not the bundle.
+    /// Before the trusted root began, its keys are not used yet: then the clock is wrong, not the bundle.
     fn blame_clock(&self, reason: Reason, now: Timestamp) -> Reason {
-        match (&reason, self.root.logs_begin()) {
-            (Reason::Inclusion { .. }, Some(time)) if now < time => Reason::ClockBehind { time, now },
+        let of_unused_keys =
+            matches!(reason, Reason::Inclusion { .. } | Reason::Timestamp { .. } | Reason::UnknownLog { .. });
+        match self.root.begins() {
+            Some(time) if of_unused_keys && now < time => Reason::ClockBehind { time, now },
             _ => reason,
         }
     }

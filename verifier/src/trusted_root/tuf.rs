@@ -1,7 +1,7 @@
 //! Where a trusted root comes from, and the cache between a TUF repository and this program.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use countersign_oci::Digest;
@@ -13,6 +13,12 @@ use crate::error::Error;
 
 /// How long a trusted root is used before its repository is asked again.
 const TIME_TO_LIVE: SignedDuration = SignedDuration::from_hours(24);
+/// The largest file that a cache may hold, in bytes: public-good metadata has under 50 KB.
+const CACHED_FILE_LIMIT: u64 = 8 << 20;
+/// How many files one folder of a cache may hold: a handful is what TUF needs.
+const CACHED_FILES: usize = 256;
+/// How deep folders of a cache lie in each other.
+const CACHE_DEPTH: usize = 2;
 /// The name under which a cache notes when the repository was last asked.
 const REFRESHED: &str = "refreshed-at";
 
@@ -93,6 +99,50 @@ pub async fn load_material(source: &TrustSource, cache: &TrustCache, now: Timest
     }
 }
 
+/// Prepares a folder of the cache. One that cannot be used is left out, with a warning: a cache saves requests, no more.
+fn usable(folder: &Path) -> bool {
+    match prepare(folder) {
+        Ok(()) => true,
+        Err(cause) => {
+            tracing::warn!("{} is not used as a cache: {cause}", folder.display());
+            false
+        }
+    }
+}
+
+fn prepare(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    if !is_sound(folder, CACHE_DEPTH)? {
+        // Whatever is in there, it was not written by this program: it is set aside, for a person to look at.
+        let aside = folder.with_extension("damaged");
+        tracing::warn!("{} is damaged and set aside as {}", folder.display(), aside.display());
+        // Only the last one is kept: a cache that is damaged each time must not fill the disk.
+        if aside.symlink_metadata().is_ok() {
+            fs::remove_dir_all(&aside)?;
+        }
+        fs::rename(folder, aside)?;
+        fs::create_dir_all(folder)?;
+    }
+    tempfile::tempfile_in(folder).map(drop)
+}
+
+/// Whether a folder holds nothing but files of bounded size: the TUF client reads whole what it finds there.
+fn is_sound(folder: &Path, depth: usize) -> io::Result<bool> {
+    for (count, entry) in fs::read_dir(folder)?.enumerate() {
+        let entry = entry?;
+        // Not followed: a link is not sound, wherever it leads.
+        let metadata = entry.metadata()?;
+        let sound = match metadata.file_type() {
+            kind if kind.is_dir() => depth > 0 && is_sound(&entry.path(), depth - 1)?,
+            kind => kind.is_file() && metadata.len() <= CACHED_FILE_LIMIT,
+        };
+        if !sound || count >= CACHED_FILES {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 fn from_file(path: &Path) -> Result<TrustedRoot, Error> {
     TrustedRoot::from_json(&read_text(path)?, &path.display().to_string())
 }
@@ -124,7 +174,7 @@ impl Repository {
         };
         // Another address or another first root is another repository: they never share a cache.
         let name = Digest::of(&[url.as_bytes(), b"\n", &root].concat()).hex();
-        let folder = cache.folder.as_ref().map(|folder| folder.join("tuf").join(name));
+        let folder = cache.folder.as_ref().map(|folder| folder.join("tuf").join(name)).filter(|folder| usable(folder));
         let config = TufConfig::custom(url.clone(), TufBootstrap::trusted(root)).with_http_client(cache.http.clone());
         let config = match &folder {
             Some(folder) => config.with_cache_dir(folder.clone()),
@@ -135,7 +185,7 @@ impl Repository {
 
     fn is_fresh(&self, now: Timestamp) -> bool {
         let Some(folder) = &self.folder else { return false };
-        let Ok(text) = fs::read_to_string(folder.join(REFRESHED)) else { return false };
+        let Ok(text) = read_text(&folder.join(REFRESHED)) else { return false };
         let Ok(refreshed) = text.trim().parse::<Timestamp>() else { return false };
         refreshed <= now && now.duration_since(refreshed) < TIME_TO_LIVE
     }

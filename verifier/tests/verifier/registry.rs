@@ -212,6 +212,30 @@ async fn a_referrer_of_another_image_is_refused_wherever_it_is_listed() {
 }
 
 #[tokio::test]
+async fn bytes_that_a_registry_damaged_are_not_seen_rather_than_refused() {
+    for action in [Action::Truncate(20), Action::Body(b"{}".to_vec()), Action::Endless] {
+        let world = World::start(api(true));
+        let (_, reference) = world.push("octo/app");
+        world.sign(&reference, RekorVersion::V1).await;
+        let name = format!("{action:?}");
+        let _fault = world.sandbox.fault(Fault::new(Service::Registry, action).method("GET").path("/blobs/"));
+        let verdict = world.verify(&reference, &world.policy("")).await.unwrap();
+        assert_eq!(outcome(&verdict).0, "undecided", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn entries_that_are_no_descriptors_are_not_nothing() {
+    let world = World::start(api(false));
+    let (image, reference) = world.push("octo/app");
+    let listed = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [{"digest": "sha256:no"}, 7]});
+    let tag = image.digest().replace(':', "-");
+    world.sandbox.registry().put_manifest("octo/app", &tag, INDEX, listed.to_string());
+    let verdict = world.verify(&reference, &world.policy("")).await.unwrap();
+    assert_eq!(outcome(&verdict).0, "undecided");
+}
+
+#[tokio::test]
 async fn a_policy_that_requires_a_tag_cannot_be_asked_without_one() {
     let world = World::start(api(true));
     let (image, reference) = world.push("octo/app");

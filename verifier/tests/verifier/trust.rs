@@ -110,3 +110,52 @@ async fn a_trusted_root_file_is_read_with_a_bound() {
     let large = load(&TrustSource::File(path), &cache, now()).await.unwrap_err();
     assert_eq!(large.code(), "trusted-root-malformed");
 }
+
+fn cached_files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.join("tuf")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn cached_files_that_never_end_are_set_aside_and_not_read() {
+    let sandbox = Sandbox::start(Options::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (source, cache) = (source(&sandbox, folder.path()), cache(folder.path()));
+    load(&source, &cache, now()).await.unwrap();
+    for path in cached_files(folder.path()) {
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        load(&source, &cache, now()).await.unwrap();
+        let large = fs::File::create(&path);
+        if let Ok(large) = large {
+            large.set_len(20 << 30).unwrap();
+            load(&source, &cache, now()).await.unwrap();
+        }
+    }
+    let aside = fs::read_dir(folder.path().join("tuf")).unwrap().count();
+    assert!(aside >= 2, "what was damaged is kept beside the cache");
+}
+
+#[tokio::test]
+async fn a_cache_that_cannot_be_written_costs_requests_and_nothing_else() {
+    let sandbox = Sandbox::start(Options::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let source = source(&sandbox, folder.path());
+    let file = folder.path().join("file");
+    fs::write(&file, "not a folder").unwrap();
+    let mut cache = cache(&file);
+    load(&source, &cache, now()).await.unwrap();
+    cache.folder = Some("/proc/countersign".into());
+    load(&source, &cache, now()).await.unwrap();
+    cache.folder = None;
+    load(&source, &cache, now()).await.unwrap();
+    assert_eq!(fs::read(&file).unwrap(), b"not a folder");
+}
