@@ -4,8 +4,9 @@ use countersign_oci::Class;
 
 use crate::capability::{self, Capability};
 use crate::config::Gallery;
-use crate::index::{Entry, EntryKind, FetchError, Fetched};
+use crate::index::{Entry, EntryKind, FetchError, Fetched, SkippedReason};
 use crate::name::{EntryName, EntryRequest, GalleryName};
+use crate::spelling;
 
 /// The galleries, each with its index or the reason why there is none.
 #[derive(Debug)]
@@ -99,11 +100,27 @@ pub enum FindError {
         /// A name that is there and looks like it.
         similar: Option<EntryName>,
     },
+    /// A gallery's index has the entry in a form that cannot be used.
+    #[error("entry {name} is in the index of gallery {gallery}, and cannot be used: {reason}")]
+    Skipped {
+        /// The gallery.
+        gallery: GalleryName,
+        /// The entry.
+        name: EntryName,
+        /// What is wrong with it.
+        reason: SkippedReason,
+        /// Whether some other gallery has the entry.
+        elsewhere: Option<GalleryName>,
+    },
     /// No gallery has the name that was given.
     #[error("no gallery is named {gallery}")]
     UnknownGallery {
         /// The name.
         gallery: GalleryName,
+        /// The galleries that there are.
+        galleries: Vec<GalleryName>,
+        /// What is there when gallery and entry change places.
+        swapped: Option<EntryRequest>,
     },
 }
 
@@ -120,37 +137,46 @@ impl<'a> Catalogue<'a> {
     }
 
     /// Returns the entry that a request means. Never guesses between galleries: a name in two of them, or in one while
-    /// another could not be read, needs the gallery beside it.
+    /// another could not be read or has it in a form that cannot be used, needs the gallery beside it.
     pub fn find(&self, request: &EntryRequest, capability: &Capability) -> Result<Target<'_>, FindError> {
         let mut found = Vec::new();
+        let mut skipped = None;
         let mut unread = None;
         let mut known = false;
-        for shelf in &self.shelves {
-            if request.gallery.as_ref().is_some_and(|wanted| *wanted != shelf.gallery.name) {
-                continue;
-            }
+        for shelf in self.shelves_of(request) {
             known = true;
             match &shelf.index {
                 Ok(fetched) => {
-                    found.extend(fetched.index.entry(&request.entry).map(|entry| (shelf.gallery, fetched, entry)))
+                    found.extend(fetched.index.entry(&request.entry).map(|entry| (shelf.gallery, fetched, entry)));
+                    let unusable = fetched.index.skipped_entry(&request.entry);
+                    skipped = skipped.or(unusable.map(|unusable| (shelf.gallery, unusable)));
                 }
                 Err(error) => unread = unread.or(Some((shelf.gallery, error))),
             }
         }
         if let Some(gallery) = request.gallery.as_ref().filter(|_| !known) {
-            return Err(FindError::UnknownGallery { gallery: gallery.clone() });
+            return Err(self.unknown_gallery(gallery, &request.entry));
         }
+        let elsewhere = || found.first().map(|(gallery, ..)| gallery.name.clone());
         if let Some((gallery, error)) = unread {
             return Err(FindError::GalleryUnread {
                 gallery: gallery.name.clone(),
                 name: request.entry.clone(),
-                elsewhere: found.first().map(|(gallery, ..)| gallery.name.clone()),
+                elsewhere: elsewhere(),
                 class: error.class(),
                 source: Unread(error.chain()),
             });
         }
+        if let Some((gallery, unusable)) = skipped {
+            return Err(FindError::Skipped {
+                gallery: gallery.name.clone(),
+                name: request.entry.clone(),
+                reason: unusable.reason.clone(),
+                elsewhere: elsewhere(),
+            });
+        }
         match found.as_slice() {
-            [] => Err(self.not_found(&request.entry)),
+            [] => Err(self.not_found(request)),
             [(gallery, fetched, entry)] => resolve(gallery, fetched, entry, capability),
             several => Err(FindError::Ambiguous {
                 name: request.entry.clone(),
@@ -159,19 +185,26 @@ impl<'a> Catalogue<'a> {
         }
     }
 
-    fn not_found(&self, name: &EntryName) -> FindError {
-        let entries = self
-            .shelves
-            .iter()
-            .filter_map(|shelf| shelf.index.as_ref().ok())
-            .flat_map(|fetched| fetched.index.entries());
-        let wanted = name.as_str();
-        let similar = entries
-            .map(|entry| &entry.name)
-            .filter(|other| other.as_str().contains(wanted) || wanted.contains(other.as_str()))
-            .min_by_key(|other| other.as_str().len().abs_diff(wanted.len()))
-            .cloned();
-        FindError::NotFound { name: name.clone(), similar }
+    fn shelves_of(&self, request: &EntryRequest) -> impl Iterator<Item = &Shelf<'a>> {
+        self.shelves.iter().filter(|shelf| request.gallery.as_ref().is_none_or(|wanted| *wanted == shelf.gallery.name))
+    }
+
+    fn not_found(&self, request: &EntryRequest) -> FindError {
+        let indexes = self.shelves_of(request).filter_map(|shelf| shelf.index.as_ref().ok());
+        let names = indexes.flat_map(|fetched| fetched.index.entries()).map(|entry| &entry.name);
+        FindError::NotFound { name: request.entry.clone(), similar: spelling::nearest(&request.entry, names).cloned() }
+    }
+
+    fn unknown_gallery(&self, gallery: &GalleryName, entry: &EntryName) -> FindError {
+        let swapped = EntryRequest { gallery: Some(entry.into()), entry: gallery.into() };
+        let is_there = self
+            .shelves_of(&swapped)
+            .any(|shelf| shelf.index.as_ref().is_ok_and(|fetched| fetched.index.entry(&swapped.entry).is_some()));
+        FindError::UnknownGallery {
+            gallery: gallery.clone(),
+            galleries: self.shelves.iter().map(|shelf| shelf.gallery.name.clone()).collect(),
+            swapped: Some(swapped).filter(|_| is_there),
+        }
     }
 }
 
@@ -194,11 +227,19 @@ fn resolve<'a>(
         Some(concrete) if matches!(concrete.kind, EntryKind::Concrete { .. }) => {
             Ok(Target { gallery, local_index, meta: Some((entry, choice.key)), concrete })
         }
-        _ => Err(FindError::Dangling {
-            meta: entry.name.clone(),
-            key: choice.key.to_owned(),
-            target: choice.entry.clone(),
-            gallery: gallery.name.clone(),
+        _ => Err(match fetched.index.skipped_entry(choice.entry) {
+            Some(unusable) => FindError::Skipped {
+                gallery: gallery.name.clone(),
+                name: choice.entry.clone(),
+                reason: unusable.reason.clone(),
+                elsewhere: None,
+            },
+            None => FindError::Dangling {
+                meta: entry.name.clone(),
+                key: choice.key.to_owned(),
+                target: choice.entry.clone(),
+                gallery: gallery.name.clone(),
+            },
         }),
     }
 }
@@ -213,6 +254,7 @@ impl FindError {
             Self::GalleryUnread { .. } => "gallery-unread",
             Self::NoCapability { .. } => "no-capability",
             Self::NotFound { .. } => "entry-not-found",
+            Self::Skipped { .. } => "entry-unusable",
             Self::UnknownGallery { .. } => "gallery-unknown",
         }
     }
@@ -222,7 +264,7 @@ impl FindError {
     pub fn class(&self) -> Class {
         match self {
             Self::GalleryUnread { class, .. } => *class,
-            Self::Dangling { .. } => Class::Malformed,
+            Self::Dangling { .. } | Self::Skipped { .. } => Class::Malformed,
             _ => Class::Usage,
         }
     }
@@ -232,12 +274,19 @@ impl FindError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Ambiguous { name, galleries } => Some(format!("name the gallery: {}@{name}", galleries.first()?)),
-            Self::GalleryUnread { name, elsewhere, .. } => {
+            Self::GalleryUnread { name, elsewhere, .. } | Self::Skipped { name, elsewhere, .. } => {
                 Some(format!("{}@{name} is there and leaves no doubt", elsewhere.as_ref()?))
             }
             Self::NoCapability { .. } => Some("choose one with --capability".to_owned()),
-            Self::NotFound { similar, .. } => Some(format!("did you mean {}?", similar.as_ref()?)),
-            _ => None,
+            Self::NotFound { similar, .. } => {
+                let meant = similar.as_ref().map(|similar| format!("did you mean {similar}? ")).unwrap_or_default();
+                Some(format!("{meant}`countersign-gallery list` shows every entry"))
+            }
+            Self::UnknownGallery { swapped: Some(swapped), .. } => {
+                Some(format!("the order is GALLERY@NAME: {swapped}"))
+            }
+            Self::UnknownGallery { galleries, .. } => Some(format!("the config has {}", join(galleries))),
+            Self::Dangling { .. } => None,
         }
     }
 }
@@ -325,10 +374,51 @@ mod tests {
     #[test]
     fn what_is_not_there_is_said_with_what_is() {
         let Err(error) = find("llam", "default") else { panic!("not there") };
-        assert_eq!(error.hint().unwrap(), "did you mean llama?");
-        assert!(matches!(find("zzz", "default"), Err(FindError::NotFound { similar: None, .. })));
-        assert!(matches!(find("three@llama", "default"), Err(FindError::UnknownGallery { .. })));
+        assert_eq!(error.hint().unwrap(), "did you mean llama? `countersign-gallery list` shows every entry");
+        let Err(error) = find("zzz", "default") else { panic!("not there") };
+        assert!(matches!(error, FindError::NotFound { similar: None, .. }));
+        assert_eq!(error.hint().unwrap(), "`countersign-gallery list` shows every entry");
+        assert!(
+            matches!(find("two@cuda-lama", "default"), Err(FindError::NotFound { similar: None, .. })),
+            "what another gallery has is not there either"
+        );
         let Err(FindError::NoCapability { keys, .. }) = find("metal-only", "nvidia") else { panic!("no capability") };
         assert_eq!(keys, ["metal"]);
+    }
+
+    #[test]
+    fn an_unknown_gallery_is_said_with_those_that_there_are() {
+        let Err(error) = find("three@llama", "default") else { panic!("no such gallery") };
+        assert!(matches!(error, FindError::UnknownGallery { swapped: None, .. }));
+        assert_eq!(error.hint().unwrap(), "the config has one, two");
+        assert_eq!(find("llama@three", "default").unwrap_err().hint().unwrap(), "the config has one, two");
+        assert_eq!(find("llama@one", "default").unwrap_err().hint().unwrap(), "the order is GALLERY@NAME: one@llama");
+        assert_eq!(find("llama@two", "default").unwrap_err().hint().unwrap(), "the config has one, two");
+    }
+
+    #[test]
+    fn an_entry_that_was_left_out_says_why() {
+        let text = "
+- {name: nothing}
+- {name: both}
+- {name: lost, capabilities: {default: nothing}}
+- {name: aliased, uri: 'quay.io/a/b:c', alias: ../x}
+";
+        let config = config();
+        let catalogue = Catalogue::new(config.galleries().iter().zip([fetched(text), fetched(TWO)]));
+        let find = |name: &str| {
+            let found = catalogue.find(&name.parse().unwrap(), &"default".parse().unwrap());
+            found.map(|target| target.gallery.name.to_string())
+        };
+        for (name, expected) in [("nothing", SkippedReason::Empty), ("lost", SkippedReason::Empty)] {
+            let error = find(name).unwrap_err();
+            assert!(matches!(&error, FindError::Skipped { reason, .. } if *reason == expected), "{error:?}");
+            assert_eq!((error.class(), error.hint()), (Class::Malformed, None));
+        }
+        assert!(matches!(find("aliased"), Err(FindError::Skipped { reason: SkippedReason::Alias(_), .. })));
+        // Another gallery's entry is not taken for it unasked.
+        let error = find("both").unwrap_err();
+        assert!(matches!(error, FindError::Skipped { elsewhere: Some(_), .. }), "{error:?}");
+        assert_eq!(find("two@both").unwrap(), "two");
     }
 }

@@ -53,5 +53,6 @@ pub mod name;
 mod platform;
 mod pull;
 pub mod source;
+mod spelling;
 pub mod store;
 pub mod unpack;

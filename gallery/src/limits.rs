@@ -9,6 +9,11 @@ pub(crate) const INDEX_DEPTH: usize = 16;
 /// Mirrors that one entry may name: each is a request that the index can make us send.
 pub(crate) const ENTRY_MIRRORS: usize = 16;
 
+/// Names that are compared with one that no index has: as many as one index may list.
+pub(crate) const SPELLING_NAMES: usize = countersign_oci::limits::GALLERY_INDEX_ENTRIES;
+/// Letters that a typed name may differ by and still be taken for a mistyped one.
+pub(crate) const SPELLING_MISTAKES: usize = 3;
+
 /// Bytes of an image config.
 pub(crate) const IMAGE_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
 /// Layers of an image: overlay file systems stop at 128 too.
@@ -38,6 +43,11 @@ pub(crate) const PATH_BYTES: usize = 4096;
 pub(crate) const COMPONENT_BYTES: usize = 255;
 /// Directories above a file.
 pub(crate) const PATH_DEPTH: usize = 64;
+/// Bytes of all paths and link targets of one image: with [`TREE_ENTRIES`] it bounds the memory that a tree takes. Half a
+/// million entries of 100 bytes fit.
+pub(crate) const NAME_BYTES: u64 = 64 * 1024 * 1024;
+/// Times that the kernel may be unsure of one path; each is a rename elsewhere.
+pub(crate) const WALK_ATTEMPTS: usize = 128;
 /// Bytes of extension headers before one archive entry.
 pub(crate) const ARCHIVE_METADATA_BYTES: u32 = 1024 * 1024;
 /// Zero bytes after the end-of-archive marker: GNU tar fills a record of 10 KiB, others more.

@@ -82,6 +82,20 @@ impl FromStr for GalleryName {
     }
 }
 
+/// Both names have one form.
+impl From<&EntryName> for GalleryName {
+    fn from(name: &EntryName) -> Self {
+        Self(name.0.clone())
+    }
+}
+
+/// Both names have one form.
+impl From<&GalleryName> for EntryName {
+    fn from(name: &GalleryName) -> Self {
+        Self(name.0.clone())
+    }
+}
+
 impl FromStr for EntryRequest {
     type Err = NameError;
 

@@ -56,35 +56,40 @@ pub enum EntryKind {
 pub struct Skipped {
     /// Its place in the list, from 0.
     pub position: usize,
+    /// Its name, where it has one that can be one.
+    pub name: Option<EntryName>,
     /// Why it was left out.
     pub reason: SkippedReason,
 }
 
-/// Why an entry was left out.
+/// Why an entry was left out, in one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SkippedReason {
+    /// Its alias is unsafe.
+    #[error("its alias is refused: {0}")]
+    Alias(NameError),
     /// An entry before it has the same name.
-    #[error("an entry before it is named {0} too")]
-    Duplicate(EntryName),
+    #[error("an entry before it has the same name")]
+    Duplicate,
     /// It has neither a URI nor capabilities.
-    #[error("{0} has neither a uri nor capabilities")]
-    Empty(EntryName),
+    #[error("it has neither a uri nor capabilities")]
+    Empty,
+    /// It has too many mirrors.
+    #[error("it has more than {limit} mirrors", limit = limits::ENTRY_MIRRORS)]
+    Mirrors,
     /// The list item is null.
     #[error("it is null")]
     Null,
-    /// It has too many mirrors.
-    #[error("{0} has more than {limit} mirrors", limit = limits::ENTRY_MIRRORS)]
-    Mirrors(EntryName),
     /// It has no name.
     #[error("it has no name")]
     Nameless,
     /// A capability of it names something that cannot be an entry.
-    #[error("{0} has a target that is no name")]
-    Target(EntryName, #[source] NameError),
-    /// Its name or alias is unsafe.
-    #[error("its name or alias is refused")]
-    Unsafe(#[source] NameError),
+    #[error("a capability names no entry: {0}")]
+    Target(NameError),
+    /// Its name is unsafe.
+    #[error("its name is refused: {0}")]
+    Unsafe(NameError),
 }
 
 /// Why a whole index was refused.
@@ -179,9 +184,7 @@ impl Index {
         }
         let mut index = Self::default();
         for (position, entry) in raw.entries.into_iter().enumerate() {
-            if let Err(reason) = index.add(entry) {
-                index.skipped.push(Skipped { position, reason });
-            }
+            index.add(position, entry);
         }
         Ok(index)
     }
@@ -203,37 +206,55 @@ impl Index {
         &self.skipped
     }
 
-    fn add(&mut self, raw: Option<RawEntry>) -> Result<(), SkippedReason> {
-        let raw = raw.ok_or(SkippedReason::Null)?;
-        let name: EntryName = raw.name.ok_or(SkippedReason::Nameless)?.parse().map_err(SkippedReason::Unsafe)?;
+    /// Why an entry of this name was left out, where none of the name was kept.
+    #[must_use]
+    pub fn skipped_entry(&self, name: &EntryName) -> Option<&Skipped> {
+        let kept = self.entries.contains_key(name);
+        self.skipped.iter().find(|skipped| !kept && skipped.name.as_ref() == Some(name))
+    }
+
+    fn add(&mut self, position: usize, raw: Option<RawEntry>) {
+        let (name, raw) = match named(raw) {
+            Ok(named) => named,
+            Err(reason) => return self.skipped.push(Skipped { position, name: None, reason }),
+        };
+        let entry = match Entry::of(name.clone(), raw) {
+            Ok(_) if self.entries.contains_key(&name) => Err(SkippedReason::Duplicate),
+            entry => entry,
+        };
+        match entry {
+            Ok(entry) => drop(self.entries.insert(name, entry)),
+            Err(reason) => self.skipped.push(Skipped { position, name: Some(name), reason }),
+        }
+    }
+}
+
+fn named(raw: Option<RawEntry>) -> Result<(EntryName, RawEntry), SkippedReason> {
+    let raw = raw.ok_or(SkippedReason::Null)?;
+    let name = raw.name.as_ref().ok_or(SkippedReason::Nameless)?.parse().map_err(SkippedReason::Unsafe)?;
+    Ok((name, raw))
+}
+
+impl Entry {
+    fn of(name: EntryName, raw: RawEntry) -> Result<Self, SkippedReason> {
         let mirrors: Vec<String> = raw.mirrors.unwrap_or_default();
         if mirrors.len() > limits::ENTRY_MIRRORS {
-            return Err(SkippedReason::Mirrors(name));
+            return Err(SkippedReason::Mirrors);
         }
         let kind = match (raw.uri.filter(|uri| !uri.is_empty()), raw.capabilities.unwrap_or_default()) {
             // Concrete entries inherit their meta's capabilities by merge; the URI decides.
             (Some(uri), _) => EntryKind::Concrete { uri, mirrors },
-            (None, raw) if raw.is_empty() => return Err(SkippedReason::Empty(name)),
+            (None, raw) if raw.is_empty() => return Err(SkippedReason::Empty),
             (None, raw) => {
-                let mut capabilities = BTreeMap::new();
-                for (key, target) in raw {
-                    match target.parse() {
-                        Ok(target) => capabilities.insert(key, target),
-                        Err(error) => return Err(SkippedReason::Target(name, error)),
-                    };
-                }
-                EntryKind::Meta { capabilities }
+                let target = |(key, target): (String, String)| Ok((key, target.parse()?));
+                let capabilities = raw.into_iter().map(target).collect::<Result<_, _>>();
+                EntryKind::Meta { capabilities: capabilities.map_err(SkippedReason::Target)? }
             }
         };
-        if self.entries.contains_key(&name) {
-            return Err(SkippedReason::Duplicate(name));
-        }
         let alias = raw.alias.filter(|alias| !alias.is_empty());
-        let alias = alias.map(|alias| alias.parse()).transpose().map_err(SkippedReason::Unsafe)?;
+        let alias = alias.map(|alias| alias.parse()).transpose().map_err(SkippedReason::Alias)?;
         let version = raw.version.filter(|version| !version.is_empty() && !version.chars().any(char::is_control));
-        let entry = Entry { name: name.clone(), alias, version, kind };
-        self.entries.insert(name, entry);
-        Ok(())
+        Ok(Self { name, alias, version, kind })
     }
 }
 
@@ -320,7 +341,7 @@ mod tests {
         let index = Index::from_yaml("real", &bytes).unwrap();
         assert_eq!(index.entries().count(), 1028);
         assert_eq!(index.skipped().len(), 5);
-        assert!(index.skipped().iter().all(|skipped| matches!(skipped.reason, SkippedReason::Duplicate(_))));
+        assert!(index.skipped().iter().all(|skipped| skipped.reason == SkippedReason::Duplicate));
         let metas = index.entries().filter(|entry| matches!(entry.kind, EntryKind::Meta { .. })).count();
         assert_eq!(metas, 140);
         let meta = index.entry(&"llama-cpp".parse().unwrap()).unwrap();
@@ -402,8 +423,24 @@ mod tests {
         )
         .unwrap();
         assert_eq!(names(&index), ["good", "other"]);
-        assert_eq!(index.skipped().len(), 8);
-        assert_eq!(index.skipped()[0].position, 1);
+        let skipped: Vec<_> = index.skipped().iter().map(|it| (it.position, it.name.as_ref(), &it.reason)).collect();
+        let name = |text: &str| text.parse::<EntryName>().unwrap();
+        let (good, empty, meta, aliased) = (name("good"), name("empty"), name("meta"), name("aliased"));
+        assert!(
+            matches!(skipped[..], [
+            (1, None, SkippedReason::Unsafe(_)),
+            (2, None, SkippedReason::Unsafe(_)),
+            (3, None, SkippedReason::Nameless),
+            (4, Some(duplicate), SkippedReason::Duplicate),
+            (5, Some(nothing), SkippedReason::Empty),
+            (6, None, SkippedReason::Null),
+            (7, Some(lost), SkippedReason::Target(_)),
+            (8, Some(renamed), SkippedReason::Alias(_)),
+        ] if [duplicate, nothing, lost, renamed] == [&good, &empty, &meta, &aliased]),
+            "{skipped:?}"
+        );
+        assert_eq!(index.skipped_entry(&empty).unwrap().position, 5);
+        assert_eq!(index.skipped_entry(&good), None, "the first of the two can be used");
         let EntryKind::Concrete { uri, .. } = &index.entry(&"good".parse().unwrap()).unwrap().kind else { panic!() };
         assert_eq!(uri, "quay.io/a/b:c", "the first of two counts");
     }

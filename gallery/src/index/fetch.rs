@@ -29,7 +29,7 @@ pub struct Fetched {
 #[non_exhaustive]
 pub enum FetchError {
     /// The server answered something else.
-    #[error("{place} answered {status}")]
+    #[error("{place} answered {status} instead of an index")]
     Answered {
         /// The place.
         place: String,
@@ -46,7 +46,7 @@ pub enum FetchError {
         source: HttpError,
     },
     /// The file could not be read.
-    #[error("cannot read {path}")]
+    #[error("cannot read the index {path}")]
     File {
         /// The file.
         path: PathBuf,
@@ -73,7 +73,7 @@ pub enum FetchError {
         source: RedirectRefusal,
     },
     /// The place could not be reached.
-    #[error("cannot reach {place}")]
+    #[error("cannot reach the index {place}")]
     Unreachable {
         /// The place.
         place: String,
