@@ -105,6 +105,8 @@ pub enum InstallError {
     Registry {
         /// What was read.
         reference: String,
+        /// Mirrors that were not asked: an answer, unlike an outage, is final.
+        unasked: usize,
         /// Why.
         #[source]
         source: Box<RegistryError>,
@@ -148,8 +150,8 @@ pub enum InstallError {
     /// A policy was to be checked without a trusted root.
     #[error("an image is to be verified, and no trusted root was loaded")]
     VerifierMissing,
-    /// The image's own config names another platform.
-    #[error("image {digest} is for {found}, not for {wanted}")]
+    /// The image's own config names another platform than the index that lists it.
+    #[error("image {digest} is for {found}, and its index says that it is for {wanted}")]
     WrongPlatform {
         /// The image manifest.
         digest: Digest,
@@ -184,8 +186,9 @@ impl Attempt {
 }
 
 impl InstallError {
-    pub(super) fn registry(reference: &dyn fmt::Display, error: RegistryError) -> Self {
-        Self::Registry { reference: reference.to_string(), source: Box::new(error) }
+    /// A registry's answer that no mirror is asked after, however many there are.
+    pub(super) fn registry(reference: &dyn fmt::Display, unasked: usize, error: RegistryError) -> Self {
+        Self::Registry { reference: reference.to_string(), unasked, source: Box::new(error) }
     }
 
     pub(super) fn interrupted(error: tokio::task::JoinError) -> Self {
@@ -278,8 +281,13 @@ impl InstallError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Integrity(error) => error.hint(),
-            Self::NoPlatform { .. } => Some("choose one with --platform".to_owned()),
-            Self::Pull(PullError::Registry { source, .. }) | Self::Registry { source, .. } => source.hint(),
+            Self::NoPlatform { available, .. } => Some(format!("choose one: --platform {}", available.first()?)),
+            Self::Pull(PullError::Registry { source, .. }) => source.hint(),
+            Self::Registry { unasked, source, .. } => {
+                let mirrors = (*unasked > 0).then(|| format!("{} {UNASKED}", counted(*unasked, "mirror")));
+                let hints: Vec<String> = source.hint().into_iter().chain(mirrors).collect();
+                (!hints.is_empty()).then(|| hints.join("; "))
+            }
             Self::Source(SourceError::PrivateHost { host, .. }) => {
                 Some(format!("map {host} under `hosts:` of the gallery if it is yours"))
             }
@@ -289,6 +297,13 @@ impl InstallError {
             _ => None,
         }
     }
+}
+
+/// Ends the sentence that begins with a number of mirrors.
+const UNASKED: &str = "not asked: only a source that cannot be reached is passed over for a mirror";
+
+fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what} was") } else { format!("{number} {what}s were") }
 }
 
 fn headline(verdict: &Verdict) -> String {

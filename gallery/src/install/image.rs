@@ -1,6 +1,6 @@
 //! The image manifest of one platform, read from the very bytes that were verified.
 
-use countersign_oci::index::{Descriptor, ImageManifest, Manifest, Platform};
+use countersign_oci::index::{Descriptor, Manifest, Platform};
 use countersign_oci::{Digest, RawManifest, Registry};
 
 use super::error::InstallError;
@@ -33,38 +33,44 @@ pub(crate) struct Layer {
 impl Image {
     /// Follows digests from the one that may be installed to the image of a platform.
     ///
-    /// What the index says of an image's platform counts only when the image's config says the same.
+    /// What an index says of an image's platform counts only when the image's config says the same: otherwise the image
+    /// is refused. Where no index says anything, the config alone tells whether the image is the one that is asked for.
     pub(crate) async fn select(
         registry: &Registry,
         origin: &Origin,
         installable: &Installable,
         wanted: &Platform,
     ) -> Result<Self, InstallError> {
-        let root = origin.manifest(registry, installable.digest()).await?;
-        let mut ahead = vec![(root, 0)];
+        let root = Found { raw: origin.manifest(registry, installable.digest()).await?, depth: 0, named: false };
+        let mut ahead = vec![root];
         let mut available = Vec::new();
         let mut indexes = 0;
-        while let Some((raw, depth)) = ahead.pop() {
+        while let Some(Found { raw, depth, named }) = ahead.pop() {
             let index = match &raw.manifest {
-                Manifest::Image(manifest) => return Self::of(registry, origin, raw.digest, manifest, wanted).await,
+                Manifest::Image(_) => {
+                    match Self::of(registry, origin, &raw, wanted).await {
+                        Err(InstallError::WrongPlatform { found, .. }) if !named => available.push(*found),
+                        image => return image,
+                    }
+                    continue;
+                }
                 Manifest::Index(index) => index,
                 _ => return Err(InstallError::NotAnImage { digest: raw.digest }),
             };
-            let found = platform::candidates(index, wanted);
-            if let Some(descriptor) = found.image.or(found.unstated) {
-                let raw = member(registry, origin, descriptor).await?;
-                let Manifest::Image(manifest) = &raw.manifest else {
-                    return Err(InstallError::NotAnImage { digest: raw.digest });
-                };
-                return Self::of(registry, origin, raw.digest, manifest, wanted).await;
+            let candidates = platform::candidates(index, wanted);
+            if let Some(descriptor) = candidates.image.or(candidates.unstated) {
+                let named = named || descriptor.platform.is_some();
+                ahead.push(Found { raw: member(registry, origin, descriptor).await?, depth, named });
+                continue;
             }
-            available.extend(found.available);
-            indexes += found.nested.len();
-            if !found.nested.is_empty() && (depth == limits::INDEX_NESTING || indexes > limits::NESTED_INDEXES) {
+            available.extend(candidates.available);
+            indexes += candidates.nested.len();
+            if !candidates.nested.is_empty() && (depth == limits::INDEX_NESTING || indexes > limits::NESTED_INDEXES) {
                 return Err(InstallError::Nesting { digest: raw.digest });
             }
-            for descriptor in found.nested.into_iter().rev() {
-                ahead.push((member(registry, origin, descriptor).await?, depth + 1));
+            for descriptor in candidates.nested.into_iter().rev() {
+                let named = named || descriptor.platform.is_some();
+                ahead.push(Found { raw: member(registry, origin, descriptor).await?, depth: depth + 1, named });
             }
         }
         available.dedup();
@@ -78,15 +84,13 @@ impl Image {
     async fn of(
         registry: &Registry,
         origin: &Origin,
-        digest: Digest,
-        manifest: &ImageManifest,
+        raw: &RawManifest,
         wanted: &Platform,
     ) -> Result<Self, InstallError> {
-        let layers = manifest.layers.iter().map(compression).collect::<Result<Vec<_>, _>>()?;
-        let size = manifest.layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
-        if layers.len() > limits::LAYERS || size > limits::IMAGE_BYTES {
-            return Err(InstallError::TooLarge { digest, layers: layers.len(), bytes: size });
-        }
+        let digest = raw.digest;
+        let Manifest::Image(manifest) = &raw.manifest else {
+            return Err(InstallError::NotAnImage { digest });
+        };
         let bytes = origin.blob(registry, &manifest.config, limits::IMAGE_CONFIG_BYTES).await?;
         let config: ImageConfig =
             serde_json::from_slice(&bytes).map_err(|source| InstallError::ImageConfig { digest, source })?;
@@ -97,6 +101,11 @@ impl Image {
                 wanted: Box::new(wanted.clone()),
                 found: Box::new(platform),
             });
+        }
+        let layers = manifest.layers.iter().map(compression).collect::<Result<Vec<_>, _>>()?;
+        let size = manifest.layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
+        if layers.len() > limits::LAYERS || size > limits::IMAGE_BYTES {
+            return Err(InstallError::TooLarge { digest, layers: layers.len(), bytes: size });
         }
         let diff_ids = config.rootfs.diff_ids;
         if diff_ids.len() != layers.len() || layers.is_empty() {
@@ -109,6 +118,15 @@ impl Image {
             .collect();
         Ok(Self { digest, platform, layers })
     }
+}
+
+/// A manifest on the way to the image.
+struct Found {
+    raw: RawManifest,
+    /// Indexes above it.
+    depth: usize,
+    /// Whether an index above it names the wanted platform as its own.
+    named: bool,
 }
 
 /// Fetches a member of an index; its size is part of what was verified.

@@ -93,7 +93,7 @@ impl Sources {
                     tracing::warn!(%source, %error, "this source cannot be reached");
                     attempts.push(Attempt::new(source.to_string(), &error));
                 }
-                Err(error) => return Err(InstallError::registry(source, error)),
+                Err(error) => return Err(InstallError::registry(source, sources.len() - position - 1, error)),
             }
         }
         Err(InstallError::Unreachable { asked: self.asked.to_string(), attempts })
@@ -129,15 +129,16 @@ impl Origin {
 
     async fn ask<T>(&self, request: impl AsyncFn(&Repository) -> Result<T, RegistryError>) -> Result<T, InstallError> {
         let mut first = None;
-        for repository in &self.repositories {
+        for (position, repository) in self.repositories.iter().enumerate() {
+            let unasked = self.repositories.len() - position - 1;
             match request(repository).await {
                 Err(error) if error.class() == Class::Unreachable => first = first.or(Some((repository, error))),
-                Err(error) => return Err(InstallError::registry(repository, error)),
+                Err(error) => return Err(InstallError::registry(repository, unasked, error)),
                 Ok(answer) => return Ok(answer),
             }
         }
         Err(match first {
-            Some((repository, error)) => InstallError::registry(repository, error),
+            Some((repository, error)) => InstallError::registry(repository, 0, error),
             None => InstallError::Unreachable { asked: self.pinned.to_string(), attempts: Vec::new() },
         })
     }

@@ -38,7 +38,7 @@ async fn a_platform_that_is_not_there_is_named_with_those_that_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_without_an_index_must_be_for_this_machine() {
+async fn an_image_of_one_platform_is_named_with_it_when_another_is_asked_for() {
     let (world, image) = World::signed().await;
     let manifest = &image.platform("linux/arm64").unwrap().manifest;
     world.sandbox.registry().put_manifest(REPOSITORY, "latest-single", &manifest.media_type, manifest.bytes.clone());
@@ -46,8 +46,9 @@ async fn an_image_without_an_index_must_be_for_this_machine() {
     let index = format!("- {{name: single, uri: 'quay.io/{REPOSITORY}:latest-single'}}");
     let call = |platform| Call { platform, index: &index, ..world.call("single") };
     let error = world.refused(&call("linux/amd64")).await;
-    assert!(matches!(error, InstallError::WrongPlatform { .. }), "{error:?}");
-    assert_eq!(error.class(), Class::Rejected);
+    let InstallError::NoPlatform { available, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(available[..], ["linux/arm64".parse().unwrap()]);
+    assert_eq!((error.class(), error.hint().unwrap().as_str()), (Class::Usage, "choose one: --platform linux/arm64"));
     let receipt = world.installed(&call("linux/arm64")).await.receipt.unwrap();
     assert_eq!(receipt.index_digest, receipt.platform_digest);
 }
@@ -64,6 +65,41 @@ async fn an_index_that_calls_an_image_by_another_platform_is_refused() {
     world.sign("cpu-llama-cpp", &GithubIdentity::default()).await;
     let error = world.refused(&world.call("cpu-llama-cpp")).await;
     assert!(matches!(error, InstallError::WrongPlatform { .. }), "{error:?}");
+    assert_eq!(error.class(), Class::Rejected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_names_no_platform_contradicts_nothing_unless_one_above_it_does() {
+    let (world, image) = World::signed().await;
+    let registry = world.sandbox.registry();
+    let index = format!("- {{name: outer, uri: 'quay.io/{REPOSITORY}:latest-outer'}}");
+    let wrap = |media_type: &str, digest: &str, size: usize, rest: &str| {
+        let entry = format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":{size}{rest}}}"#);
+        format!(r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{entry}]}}"#, image.index.media_type)
+    };
+    let manifest = &image.platform("linux/arm64").unwrap().manifest;
+    let unstated = wrap(&manifest.media_type, &manifest.digest, manifest.bytes.len(), "");
+    let size = unstated.len();
+    let digest = registry.put_manifest(REPOSITORY, "latest-outer", &image.index.media_type, unstated);
+    let warn = |platform| Call {
+        trust: "unverified: warn".to_owned(),
+        index: &index,
+        platform,
+        force: true,
+        ..world.call("outer")
+    };
+    let error = world.refused(&warn("linux/amd64")).await;
+    let InstallError::NoPlatform { available, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(available[..], ["linux/arm64".parse().unwrap()]);
+    world.installed(&warn("linux/arm64")).await;
+
+    for (platform, contradicted) in [("", false), (r#","platform":{"os":"linux","architecture":"amd64"}"#, true)] {
+        let outer = wrap(&image.index.media_type, &digest, size, platform);
+        registry.put_manifest(REPOSITORY, "latest-outer", &image.index.media_type, outer);
+        let error = world.refused(&warn("linux/amd64")).await;
+        assert_eq!(matches!(error, InstallError::WrongPlatform { .. }), contradicted, "{error:?}");
+        assert_eq!(matches!(error, InstallError::NoPlatform { .. }), !contradicted, "{error:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

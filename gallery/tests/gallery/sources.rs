@@ -82,6 +82,15 @@ async fn an_image_that_is_not_there_is_not_looked_for_elsewhere() {
     let error = world.refused(&world.call("cpu-llama-cpp")).await;
     assert_eq!(error.class(), Class::NotFound, "{error:?}");
     assert!(world.mirror.requests().is_empty());
+    let InstallError::Registry { unasked, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(*unasked, 1);
+    let hint = error.hint().unwrap();
+    assert!(hint.contains("1 mirror was not asked: only a source that cannot be reached"), "{hint}");
+
+    let index = format!("- {{name: alone, uri: 'quay.io/{REPOSITORY}:latest-cpu-llama-cpp'}}");
+    let error = world.refused(&Call { index: &index, ..world.call("alone") }).await;
+    assert!(matches!(error, InstallError::Registry { unasked: 0, .. }), "{error:?}");
+    assert!(error.hint().is_none_or(|hint| !hint.contains("mirror")), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
