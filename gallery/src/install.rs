@@ -4,6 +4,7 @@
 //! matched. Whatever goes wrong leaves the backends path as it was.
 
 mod error;
+mod existing;
 mod image;
 mod origin;
 mod records;
@@ -13,18 +14,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use countersign_oci::index::Platform;
-use countersign_oci::{Digest, ImageReference, PinnedReference, Registry};
+use countersign_oci::{ImageReference, PinnedReference, Registry};
 use countersign_policy::Policy;
 use countersign_verifier::{Asked, Verdict, Verifier, verify_image_from};
 use jiff::Timestamp;
 
 pub use self::error::{Attempt, InstallError};
+pub use self::existing::Outdated;
 use self::image::Image;
 use self::origin::{Origin, Sources};
 use crate::catalogue::Target;
 use crate::integrity::{self, Installable, Requirement, Strictness};
 pub use crate::pull::Transfer;
-use crate::store::{Installed, Receipt, State, Store, StoreError, Work};
+use crate::store::{Installed, Receipt, Store, StoreError, Work};
 
 /// What is to be installed.
 #[derive(Clone, Debug)]
@@ -69,6 +71,7 @@ pub struct Plan<'a> {
     store: &'a Store,
     /// Only the meta entry's directory is missing.
     installed: Option<Box<Installed>>,
+    outdated: Vec<Outdated>,
 }
 
 /// What was installed.
@@ -87,30 +90,25 @@ pub struct Outcome {
     pub attempts: Vec<Attempt>,
     /// Backends that an earlier, killed process had set aside, now back.
     pub restored: Vec<String>,
+    /// Why the backend that stood there before did not count as installed.
+    pub outdated: Vec<Outdated>,
 }
 
 /// Decides, without the network and without a write, whether and how an entry is installed.
 ///
-/// In strict mode a backend counts as installed only when its receipt shows that the present policy accepted it.
+/// A backend counts as installed only when its receipt shows that the present policy accepted it, or the operator lets
+/// this gallery be installed from unverified, and when it is for the platform and from the source that are asked for.
 pub fn prepare<'a>(request: Request<'a>, store: &'a Store) -> Result<Prepared<'a>, InstallError> {
-    let installed = installed(&request, store)?.filter(|_| !request.force);
-    let meta_stands = meta_stands(&request, store)?;
-    let requirement = match (integrity::require(request.target.gallery, request.strictness), installed) {
-        (Ok(requirement), installed) => {
-            (requirement, installed.filter(|it| satisfies(it, requirement, request.strictness)))
-        }
-        // What is there already needs no answer to the question of how it would come here.
-        (Err(_), Some(installed)) if request.strictness == Strictness::AsConfigured && meta_stands => {
-            return Ok(Prepared::AlreadyInstalled(installed));
-        }
-        (Err(error), _) => return Err(error.into()),
-    };
-    let (requirement, installed) = match requirement {
-        (_, Some(installed)) if meta_stands => return Ok(Prepared::AlreadyInstalled(installed)),
-        undone => undone,
+    let requirement = integrity::require(request.target.gallery, request.strictness)?;
+    let backend = existing::backend(&request, store)?;
+    let meta_stands = existing::meta_stands(&request, store)?;
+    let outdated = backend.as_ref().map(|it| existing::outdated(it, &request, requirement)).unwrap_or_default();
+    let installed = match backend.filter(|_| outdated.is_empty()) {
+        Some(installed) if meta_stands => return Ok(Prepared::AlreadyInstalled(installed)),
+        installed => installed,
     };
     let sources = Sources::of(&request.target)?;
-    Ok(Prepared::Ready(Box::new(Plan { request, requirement, sources, store, installed })))
+    Ok(Prepared::Ready(Box::new(Plan { request, requirement, sources, store, installed, outdated })))
 }
 
 impl<'a> Plan<'a> {
@@ -129,6 +127,12 @@ impl<'a> Plan<'a> {
         self.sources.asked()
     }
 
+    /// Why the backend that stands there already does not count as what is asked for; empty where none stands there.
+    #[must_use]
+    pub fn outdated(&self) -> &[Outdated] {
+        &self.outdated
+    }
+
     /// Installs. `verifier` is needed where there is a [`Self::policy`].
     ///
     /// A rejected image is final; only a source that cannot be reached is passed over for a mirror.
@@ -139,7 +143,8 @@ impl<'a> Plan<'a> {
             let written = records::write_meta(&work, &self.request, &installed.metadata, (services.clock)());
             let meta_path = written.map_err(|source| InstallError::MetaEntry { path: path.clone(), source })?;
             let restored = work.restored().to_vec();
-            return Ok(Outcome { path, meta_path, receipt: None, verdict: None, attempts: Vec::new(), restored });
+            let (attempts, outdated) = (Vec::new(), Vec::new());
+            return Ok(Outcome { path, meta_path, receipt: None, verdict: None, attempts, restored, outdated });
         }
         let origin = self.sources.resolve(services.registry).await?;
         let (installable, verdict) = self.judge(&origin, services, verifier).await?;
@@ -148,9 +153,10 @@ impl<'a> Plan<'a> {
         let restored = work.restored().to_vec();
         let unpacked = unpacking::unpack(&work, services, &origin, &image).await?;
         let receipt = records::receipt(&self.request, &origin, &installable, &image, &unpacked, (services.clock)());
+        let outdated = self.outdated.clone();
         let (path, meta_path) = self.activate(work, unpacked, &receipt).await?;
         let attempts = origin.attempts;
-        Ok(Outcome { path, meta_path, receipt: Some(receipt), verdict, attempts, restored })
+        Ok(Outcome { path, meta_path, receipt: Some(receipt), verdict, attempts, restored, outdated })
     }
 
     /// The question of integrity, answered before anything is written.
@@ -202,48 +208,6 @@ impl<'a> Plan<'a> {
             // The two outcomes are told apart: what was asked for is half done.
             Err(source) => Err(InstallError::MetaEntry { path, source }),
         }
-    }
-}
-
-/// The backend that stands under the entry's name, or the reason why nothing can be put there.
-fn installed(request: &Request<'_>, store: &Store) -> Result<Option<Box<Installed>>, InstallError> {
-    let name = &request.target.concrete.name;
-    let occupied = |reason| StoreError::Occupied { path: store.directory(name), reason };
-    match store.state(name)? {
-        State::Backend(installed) if request.force || is_from(&installed, request) => Ok(Some(installed)),
-        State::Backend(_) => Err(occupied("it was installed from another gallery").into()),
-        State::Meta { .. } if !request.force => Err(occupied("it is the directory of a meta entry").into()),
-        State::Other { reason, ours: false } if !request.force => Err(occupied(reason).into()),
-        _ => Ok(None),
-    }
-}
-
-/// Whether a backend came from the gallery that is asked now. One without a receipt may have come from anywhere.
-fn is_from(installed: &Installed, request: &Request<'_>) -> bool {
-    installed.receipt.as_ref().is_none_or(|receipt| receipt.gallery == request.target.gallery.name)
-}
-
-fn satisfies(installed: &Installed, requirement: Requirement<'_>, strictness: Strictness) -> bool {
-    let accepted_by = |policy: &Policy| {
-        let verification = installed.receipt.as_ref().and_then(|receipt| receipt.verification.as_ref());
-        verification.is_some_and(|verification| verification.policy_hash == Digest::of(policy.canonical().as_bytes()))
-    };
-    match (strictness, requirement) {
-        (Strictness::AsConfigured, _) => true,
-        (Strictness::Strict, Requirement::Verify(policy)) => accepted_by(policy),
-        (Strictness::Strict, _) => false,
-    }
-}
-
-/// Whether the meta entry that was named, if one was, has its directory.
-fn meta_stands(request: &Request<'_>, store: &Store) -> Result<bool, InstallError> {
-    let Some((meta, _)) = request.target.meta else { return Ok(true) };
-    let occupied = |reason| StoreError::Occupied { path: store.directory(&meta.name), reason };
-    match store.state(&meta.name)? {
-        State::Meta { concrete } => Ok(concrete == request.target.concrete.name),
-        State::Backend(_) if !request.force => Err(occupied("it is a backend, not a meta entry").into()),
-        State::Other { reason, ours: false } if !request.force => Err(occupied(reason).into()),
-        _ => Ok(false),
     }
 }
 

@@ -3,9 +3,10 @@
 use std::fs;
 use std::process::Command;
 
-use countersign_gallery::install::InstallError;
-use countersign_gallery::integrity::Strictness;
+use countersign_gallery::install::{InstallError, Outdated};
+use countersign_gallery::integrity::{IntegrityError, Strictness};
 use countersign_gallery::store::{Receipt, State, StoreError};
+use countersign_oci::Class;
 use sandbox::image::{File, ImageSpec, Layer};
 use sandbox::{Action, Fault, GithubIdentity, Options, Service};
 
@@ -91,25 +92,88 @@ async fn what_is_installed_is_not_installed_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_strict_mode_only_a_receipt_under_the_present_policy_counts() {
-    let (world, _) = World::signed().await;
-    let warn = Call { trust: "unverified: warn".to_owned(), ..world.call("cpu-llama-cpp") };
-    let outcome = world.installed(&warn).await;
-    assert!(outcome.receipt.unwrap().verification.is_none() && outcome.verdict.is_none());
+async fn only_a_receipt_under_the_present_policy_counts() {
+    for strictness in [Strictness::AsConfigured, Strictness::Strict] {
+        let (world, _) = World::signed().await;
+        let warn = || Call { trust: "unverified: warn".to_owned(), ..world.call("cpu-llama-cpp") };
+        let outcome = world.installed(&warn()).await;
+        assert!(outcome.receipt.unwrap().verification.is_none() && outcome.verdict.is_none());
+        assert!(matches!(world.install(&warn()).await.unwrap(), Ended::Already(_)), "the operator asks for no more");
 
-    let strict = Call { strictness: Strictness::Strict, ..world.call("cpu-llama-cpp") };
-    let outcome = world.installed(&strict).await;
-    assert!(outcome.receipt.unwrap().verification.is_some(), "what was not verified is replaced by what is");
-    let tighter = world.policy("    not_before: 2020-01-01T00:00:00Z\n");
-    world.installed(&Call { trust: tighter, strictness: Strictness::Strict, ..world.call("cpu-llama-cpp") }).await;
+        let outcome = world.installed(&Call { strictness, ..world.call("cpu-llama-cpp") }).await;
+        assert_eq!(outcome.outdated, [Outdated::Policy]);
+        assert!(outcome.receipt.unwrap().verification.is_some(), "what was not verified is replaced by what is");
+        let tighter = || world.policy("    not_before: 2020-01-01T00:00:00Z\n");
+        let outcome = world.installed(&Call { trust: tighter(), strictness, ..world.call("cpu-llama-cpp") }).await;
+        assert_eq!(outcome.outdated, [Outdated::Policy]);
+        let again = world.install(&Call { trust: tighter(), strictness, ..world.call("cpu-llama-cpp") }).await.unwrap();
+        assert!(matches!(again, Ended::Already(_)));
+
+        // What the present policy rejects is not what is asked for, and what runs stays.
+        let stranger = world.policy("").replace("octo/app", "evil/app");
+        let error = world.refused(&Call { trust: stranger, strictness, ..world.call("cpu-llama-cpp") }).await;
+        assert_eq!(error.class(), Class::Rejected, "{error:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_installed_needs_no_policy_to_be_found() {
+async fn what_is_installed_does_not_hide_that_a_gallery_has_no_policy() {
     let (world, _) = World::signed().await;
     world.installed(&world.call("cpu-llama-cpp")).await;
-    let unstated = Call { trust: String::new(), ..world.call("cpu-llama-cpp") };
-    assert!(matches!(world.install(&unstated).await.unwrap(), Ended::Already(_)));
+    let error = world.refused(&Call { trust: String::new(), ..world.call("cpu-llama-cpp") }).await;
+    assert!(matches!(error, InstallError::Integrity(IntegrityError::NoPolicy { .. })), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_for_another_platform_is_not_taken_for_this_one() {
+    let (world, image) = World::signed().await;
+    world.installed(&world.call("cpu-llama-cpp")).await;
+    let arm = |platform| Call { platform, ..world.call("cpu-llama-cpp") };
+    let outcome = world.installed(&arm("linux/arm64")).await;
+    assert!(matches!(outcome.outdated[..], [Outdated::Platform { .. }]), "{:?}", outcome.outdated);
+    let digest = outcome.receipt.unwrap().platform_digest.to_string();
+    assert_eq!(digest, image.platform("linux/arm64").unwrap().manifest.digest);
+    for same in ["linux/arm64", "linux/arm64/v8"] {
+        assert!(matches!(world.install(&arm(same)).await.unwrap(), Ended::Already(_)), "{same}");
+    }
+    let error = world.refused(&arm("linux/riscv64")).await;
+    assert!(matches!(error, InstallError::NoPlatform { .. }), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_names_another_source_is_installed_and_verified_anew() {
+    let (world, _) = World::signed().await;
+    world.installed(&world.call("cpu-llama-cpp")).await;
+    let spelled = INDEX.replace("uri: quay.io/", "uri: oci://quay.io/");
+    let call = Call { index: &spelled, ..world.call("cpu-llama-cpp") };
+    assert!(matches!(world.install(&call).await.unwrap(), Ended::Already(_)), "the same reference");
+
+    let moved = INDEX.replace("local-ai-backends:latest-cpu-llama-cpp", "local-ai-backends:latest-next");
+    let call = Call { index: &moved, ..world.call("cpu-llama-cpp") };
+    let image = world.push(&ImageSpec::with_run_script("#!/bin/sh\necho next\n", Vec::new()), "next");
+    let error = world.refused(&call).await;
+    assert_eq!(error.code(), "unsigned", "{error:?}");
+    world.sign("next", &GithubIdentity::default()).await;
+    let outcome = world.installed(&call).await;
+    assert!(matches!(outcome.outdated[..], [Outdated::Source { .. }]), "{:?}", outcome.outdated);
+    assert_eq!(outcome.receipt.unwrap().index_digest.to_string(), image.digest());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_without_a_receipt_is_installed_anew() {
+    let (world, _) = World::signed().await;
+    for trust in [world.policy(""), "unverified: warn".to_owned()] {
+        let call = || Call { trust: trust.clone(), ..world.call("cpu-llama-cpp") };
+        world.installed(&Call { force: true, ..call() }).await;
+        fs::remove_file(world.backends().join("cpu-llama-cpp/receipt.json")).unwrap();
+        let outcome = world.installed(&call()).await;
+        assert_eq!(outcome.outdated, [Outdated::Receipt]);
+        // Without LocalAI's record too, it is somebody's own work.
+        fs::remove_file(world.backends().join("cpu-llama-cpp/receipt.json")).unwrap();
+        fs::remove_file(world.backends().join("cpu-llama-cpp/metadata.json")).unwrap();
+        let error = world.refused(&call()).await;
+        assert!(matches!(error, InstallError::Store(StoreError::Occupied { .. })), "{error:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
