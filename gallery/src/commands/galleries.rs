@@ -37,23 +37,21 @@ impl GalleryFlags {
         Store::new(&self.backends_path)
     }
 
-    /// Reads the config; without one there is nothing to install from.
-    pub(crate) fn load(&self, registry: &RegistryFlags) -> Result<LoadedConfig, Failure> {
+    /// Reads the config. Without one there is nothing to do for the `purpose` that completes this sentence.
+    pub(crate) fn load(&self, registry: &RegistryFlags, purpose: &str) -> Result<LoadedConfig, Failure> {
         let Some(galleries) = self.galleries.as_deref().filter(|text| !text.is_empty()) else {
             let hint = "give --galleries FILE, or set COUNTERSIGN_GALLERIES".to_owned();
-            return Err(Failure::usage(
-                "no-galleries",
-                "no gallery config: there is nothing to install from",
-                Some(hint),
-            ));
+            let message = format!("no gallery config: there is nothing to {purpose}");
+            return Err(Failure::usage("no-galleries", message, Some(hint)));
         };
         let (mut config, folder) = if galleries.trim_start().starts_with('[') {
             (Config::from_yaml("COUNTERSIGN_GALLERIES", galleries), None)
         } else {
             let path = Path::new(galleries);
-            let bytes = flags::read_file("galleries", path, limits::CONFIG_BYTES)?;
-            let text = String::from_utf8(bytes)
-                .map_err(|_| Failure::usage("galleries-malformed", format!("{galleries} is not utf-8"), None))?;
+            let bytes = flags::read_file("gallery-config", path, limits::CONFIG_BYTES)?;
+            let text = String::from_utf8(bytes).map_err(|_| {
+                Failure::usage("gallery-config-malformed", format!("the gallery config {galleries} is not utf-8"), None)
+            })?;
             let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
             (Config::from_yaml(galleries, &text).map(|config| config.relative_to(&folder)), Some(folder))
         };
@@ -69,7 +67,7 @@ impl GalleryFlags {
     }
 }
 
-/// Fetches the index of every gallery, and says what was left out of each.
+/// Fetches the index of every gallery, and logs what was left out of each.
 pub(crate) async fn catalogue<'a>(config: &'a Config, registry: &RegistryFlags) -> Result<Catalogue<'a>, Failure> {
     let client = registry.service_client()?;
     let plain_http = if registry.allow_http_registry { PlainHttp::Any } else { PlainHttp::LoopbackOnly };
@@ -85,9 +83,10 @@ pub(crate) async fn catalogue<'a>(config: &'a Config, registry: &RegistryFlags) 
     Ok(Catalogue::new(shelves))
 }
 
-/// Prints a warning to standard error.
-pub(crate) fn warn(text: &str) {
-    output::note(&format!("warning: {text}"));
+/// Prints a failure that does not end the program to standard error.
+pub(crate) fn warn(failure: &Failure) {
+    output::note(&format!("warning: {}", failure.message));
+    output::note_lines(failure.lines().get(1..).unwrap_or_default());
 }
 
 fn config_failure(error: &ConfigError) -> Failure {

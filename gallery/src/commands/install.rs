@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::BoolishValueParser;
 use countersign_cli::flags::{OutputFlags, RegistryFlags, TrustFlags};
 use countersign_cli::progress::Progress;
-use countersign_cli::{Exit, Failure, program};
+use countersign_cli::{Exit, Failure, output, program};
 use countersign_gallery::capability::Capability;
 use countersign_gallery::catalogue::{FindError, Target};
 use countersign_gallery::install::{self, InstallError, Plan, Prepared, Request, Services, Transfer};
@@ -39,19 +38,17 @@ pub(crate) struct InstallArguments {
     #[command(flatten)]
     galleries: GalleryFlags,
 
-    /// Installs nothing that is not verified, whatever the config says.
-    #[arg(long, env = "COUNTERSIGN_REQUIRE_BACKEND_INTEGRITY", value_parser = BoolishValueParser::new())]
+    /// Installs nothing that is not verified, whatever the config says. The variables of the same name do so too.
+    #[arg(long)]
     require_backend_integrity: bool,
-
-    /// The same under LocalAI's name of the variable.
-    #[arg(long, hide = true, env = "LOCALAI_REQUIRE_BACKEND_INTEGRITY", value_parser = BoolishValueParser::new())]
-    localai_require_backend_integrity: bool,
 
     /// The platform of the image: OS/ARCHITECTURE[/VARIANT]. The default is this machine's.
     #[arg(long, value_name = "PLATFORM", env = "COUNTERSIGN_PLATFORM")]
     platform: Option<Platform>,
 
-    /// What this machine can run, in the words of the index. The default is what can be seen of it.
+    /// What this machine can run, in the words of the index: default, cpu, nvidia, nvidia-cuda-12, nvidia-cuda-13,
+    /// nvidia-l4t, nvidia-l4t-cuda-12, nvidia-l4t-cuda-13, amd, intel, vulkan, metal, or another one that it uses. A word
+    /// that the entry does not know takes its `default`, else its `cpu`. Left out, it is what can be seen of this machine.
     #[arg(long, value_name = "CAPABILITY", env = "COUNTERSIGN_CAPABILITY")]
     capability: Option<Capability>,
 
@@ -85,7 +82,7 @@ A gallery config:
         repository: mudler/LocalAI
 
 Environment: COUNTERSIGN_GALLERIES, COUNTERSIGN_BACKENDS_PATH, COUNTERSIGN_PLATFORM, COUNTERSIGN_CAPABILITY,
-COUNTERSIGN_REQUIRE_BACKEND_INTEGRITY, LOCALAI_REQUIRE_BACKEND_INTEGRITY.
+COUNTERSIGN_REQUIRE_BACKEND_INTEGRITY, LOCALAI_REQUIRE_BACKEND_INTEGRITY (1, true, yes; 0, false, no).
 
 Exit codes: 0 done, 1 a bug, 2 usage or configuration, 3 rejected (unsigned included), 4 could not decide or finish.";
 
@@ -139,33 +136,38 @@ impl InstallArguments {
                 Some("an entry is NAME or GALLERY@NAME".to_owned()),
             )
         })?;
-        let loaded = self.galleries.load(&self.registry)?;
+        let strictness = self.strictness()?;
+        let loaded = self.galleries.load(&self.registry, "install from")?;
         let capability = self.capability.clone().unwrap_or_else(machine::capability);
         progress.say("reading the galleries");
         let catalogue = galleries::catalogue(&loaded.config, &self.registry).await?;
         let target = catalogue.find(&request, &capability).map_err(|error| find_failure(&error))?;
-        let ended = self.install_target(target, store, loaded.folder.as_deref(), progress).await?;
+        if let Some(asked) = &self.capability {
+            note_fallback(&target, asked);
+        }
+        let platform = self.platform.clone().unwrap_or_else(machine::platform);
+        let request = Request { target, platform, strictness, force: self.force };
+        let ended = self.install_request(request, store, loaded.folder.as_deref(), progress).await?;
         Ok(Document::new(ended, describe(&target, &capability)))
     }
 
-    async fn install_target(
+    async fn install_request(
         &self,
-        target: Target<'_>,
+        request: Request<'_>,
         store: &Store,
         folder: Option<&Path>,
         progress: &Progress,
     ) -> Result<Ended, Refused> {
-        let request = Request {
-            target,
-            platform: self.platform.clone().unwrap_or_else(machine::platform),
-            strictness: self.strictness(),
-            force: self.force,
-        };
+        let target = request.target;
         let plan = match install::prepare(request, store)? {
             Prepared::AlreadyInstalled(installed) => return Ok(Ended::Already(installed)),
             Prepared::Ready(plan) => plan,
             _ => return Err(Failure::usage("unsupported", "this kind of entry is not supported", None).into()),
         };
+        let name = &target.concrete.name;
+        for reason in plan.outdated() {
+            output::note(&format!("note: {name} is installed, and is installed anew: {reason}"));
+        }
         let verifier = match plan.policy() {
             Some(policy) => {
                 progress.say("loading the trusted root");
@@ -174,19 +176,16 @@ impl InstallArguments {
             None => None,
         };
         let registry = self.registry(&plan, &target)?;
-        progress.say(format!("installing {}", target.concrete.name));
+        progress.say(format!("installing {name}"));
         let transfer = Arc::new(Transfer::default());
         let _shown = Watching::start(progress.clone(), Arc::clone(&transfer));
         let services = Services { registry: &registry, clock: &program::now, transfer: &transfer };
         Ok(Ended::Done(Box::new(plan.install(services, verifier.as_ref()).await?)))
     }
 
-    fn strictness(&self) -> Strictness {
-        if self.require_backend_integrity || self.localai_require_backend_integrity {
-            Strictness::Strict
-        } else {
-            Strictness::AsConfigured
-        }
+    fn strictness(&self) -> Result<Strictness, Failure> {
+        let of_variables = machine::strictness()?;
+        Ok(if self.require_backend_integrity { Strictness::Strict } else { of_variables })
     }
 
     async fn verifier(&self, policy: &Policy, folder: Option<&Path>) -> Result<Verifier, Failure> {
@@ -225,6 +224,13 @@ fn trust_of(policy: &Policy, folder: Option<&Path>) -> Option<TrustSource> {
         Trust::PublicGood => Some(TrustSource::PublicGoodTuf),
         Trust::File(path) => Some(TrustSource::File(beside(path))),
         Trust::Tuf { url, root } => Some(TrustSource::Tuf { url: url.clone(), root: beside(root) }),
+    }
+}
+
+/// Says so where a capability that a person named leads to what the entry has for every machine.
+fn note_fallback(target: &Target<'_>, asked: &Capability) {
+    if let Some((meta, key)) = target.meta.filter(|(_, key)| *key != asked.as_str()) {
+        output::note(&format!("note: {} has nothing for capability {asked}: `{key}` is taken", meta.name));
     }
 }
 

@@ -5,8 +5,8 @@ use countersign_cli::flags::{OutputFlags, RegistryFlags};
 use countersign_cli::output::{self, OutputFormat};
 use countersign_cli::{Exit, Failure, program};
 use countersign_gallery::catalogue::{Catalogue, Shelf};
-use countersign_gallery::index::{Entry, EntryKind};
-use countersign_gallery::name::EntryName;
+use countersign_gallery::index::{Entry, EntryKind, Skipped};
+use countersign_gallery::name::{EntryName, GalleryName};
 use countersign_gallery::store::{Listed, State, Store};
 use countersign_oci::Class;
 use serde::Serialize;
@@ -42,7 +42,19 @@ Exit codes: 0 done, 1 a bug, 2 usage or configuration, 4 a gallery or backend co
 struct Document {
     schema: &'static str,
     entries: Vec<Row>,
+    /// Entries of the indexes that cannot be used.
+    skipped: Vec<SkippedRow>,
     failures: Vec<Failure>,
+}
+
+#[derive(Serialize)]
+struct SkippedRow {
+    gallery: String,
+    /// Its place in the index, from 0.
+    position: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<EntryName>,
+    reason: String,
 }
 
 #[derive(Serialize)]
@@ -74,12 +86,17 @@ pub(crate) async fn run(arguments: ListArguments) -> Exit {
 impl ListArguments {
     async fn collect(&self) -> Result<Document, Failure> {
         let store = self.galleries.store();
-        let mut document = Document { schema: "countersign.dev/list/v1", entries: Vec::new(), failures: Vec::new() };
+        let mut document = Document {
+            schema: "countersign.dev/list/v1",
+            entries: Vec::new(),
+            skipped: Vec::new(),
+            failures: Vec::new(),
+        };
         if self.installed {
             document.add_installed(&store)?;
             return Ok(document);
         }
-        let loaded = self.galleries.load(&self.registry)?;
+        let loaded = self.galleries.load(&self.registry, "list")?;
         let catalogue = galleries::catalogue(&loaded.config, &self.registry).await?;
         document.add_galleries(&catalogue, &store);
         Ok(document)
@@ -105,6 +122,7 @@ impl Document {
                 Ok(fetched) => {
                     self.entries
                         .extend(fetched.index.entries().map(|entry| Row::of(gallery.name.to_string(), entry, store)));
+                    self.skipped.extend(fetched.index.skipped().iter().map(|it| SkippedRow::of(&gallery.name, it)));
                 }
                 Err(error) => {
                     let retryable = matches!(error.class(), Class::Unreachable | Class::Throttled);
@@ -129,6 +147,17 @@ impl Document {
             text.push_str(&format!(" {mark} {gallery}{}{version}{state}\n", row.name));
         }
         text
+    }
+}
+
+impl SkippedRow {
+    fn of(gallery: &GalleryName, skipped: &Skipped) -> Self {
+        Self {
+            gallery: gallery.to_string(),
+            position: skipped.position,
+            name: skipped.name.clone(),
+            reason: skipped.reason.to_string(),
+        }
     }
 }
 
@@ -165,8 +194,15 @@ fn print(document: &Document, format: OutputFormat) -> Exit {
         OutputFormat::Text => output::text(&document.text()),
     };
     let mut exit = if printed.is_ok() { Exit::Done } else { Exit::Undecided };
+    match document.skipped.len() {
+        0 => {}
+        1 => output::note("note: 1 entry cannot be used and is left out; --output json says why"),
+        number => {
+            output::note(&format!("note: {number} entries cannot be used and are left out; --output json says why"))
+        }
+    }
     for failure in &document.failures {
-        warn(&failure.lines().join("\n"));
+        warn(failure);
         exit = exit.and(failure.exit);
     }
     exit

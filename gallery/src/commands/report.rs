@@ -5,7 +5,7 @@ use countersign_cli::{Exit, Failure};
 use countersign_gallery::capability::Capability;
 use countersign_gallery::catalogue::Target;
 use countersign_gallery::install::Outcome;
-use countersign_gallery::store::Installed;
+use countersign_gallery::store::{Installed, Receipt};
 use countersign_verifier::{Verdict, report};
 use serde_json::{Value, json};
 
@@ -52,17 +52,19 @@ impl Document {
     fn json(&self) -> Value {
         let (status, rest) = match &self.ended {
             Ended::Already(installed) => {
-                ("already-installed", json!({ "path": installed.path, "receipt": installed.receipt }))
+                let receipt = installed.receipt.as_ref().map(without_bundles);
+                ("already-installed", json!({ "path": installed.path, "receipt": receipt }))
             }
             Ended::Done(outcome) => {
                 let verification = outcome.verdict.as_ref().map(report::document);
                 let rest = json!({
                     "path": outcome.path,
                     "meta_path": outcome.meta_path,
-                    "receipt": outcome.receipt,
+                    "receipt": outcome.receipt.as_ref().map(without_bundles),
                     "verification": verification,
                     "attempts": outcome.attempts,
                     "restored": outcome.restored,
+                    "outdated": outcome.outdated.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 });
                 ("installed", rest)
             }
@@ -83,6 +85,7 @@ impl Document {
             Ended::Already(installed) => {
                 lines.push(format!("already installed  {name}"));
                 lines.push(format!("  at {}", installed.path.display()));
+                lines.extend(installed.receipt.iter().flat_map(image));
                 let verified = installed.receipt.as_ref().is_some_and(|receipt| receipt.verification.is_some());
                 lines.push(format!("  {}", if verified { "verified when it was installed" } else { "not verified" }));
             }
@@ -94,8 +97,7 @@ impl Document {
                     lines.push(format!("  {} stands for it ({key})", path.display()));
                 }
                 if let Some(receipt) = &outcome.receipt {
-                    lines.push(format!("  image {}@{}", receipt.served_by, receipt.index_digest));
-                    lines.push(format!("  platform {} {}", receipt.platform, receipt.platform_digest));
+                    lines.extend(image(receipt));
                     if receipt.verification.is_none() {
                         lines.push("  NOT VERIFIED: the gallery config says `unverified: warn`".to_owned());
                     }
@@ -114,6 +116,24 @@ impl Document {
         lines.push(String::new());
         lines.join("\n")
     }
+}
+
+/// The lines that name the image of a receipt. It was read from disk or made from an image config.
+fn image(receipt: &Receipt) -> [String; 2] {
+    [
+        format!("  image {}@{}", receipt.served_by.escape_debug(), receipt.index_digest),
+        format!("  platform {} {}", receipt.platform.escape_debug(), receipt.platform_digest),
+    ]
+}
+
+/// A receipt as it is printed: the bundles stay in `receipt.json`, they are for machines that verify again.
+fn without_bundles(receipt: &Receipt) -> Value {
+    let mut receipt = json!(receipt);
+    let signatures = receipt.pointer_mut("/verification/signatures").and_then(Value::as_array_mut);
+    for signature in signatures.into_iter().flatten().filter_map(Value::as_object_mut) {
+        signature.remove("bundle");
+    }
+    receipt
 }
 
 fn text_of<'a>(value: &'a Value, key: &str) -> &'a str {

@@ -8,14 +8,20 @@ use serde_json::Value;
 
 use crate::world::{INDEX, World, snapshot};
 
+/// Runs the command on a gallery that states its trust.
 fn run(world: &World, trust: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     command(world, trust, arguments).envs(environment.iter().copied()).output().unwrap()
 }
 
 /// The command with nothing of the environment but what the test sets.
 fn command(world: &World, trust: &str, arguments: &[&str]) -> Command {
+    command_on(world, trust, INDEX, arguments)
+}
+
+/// The same with another index.
+fn command_on(world: &World, trust: &str, index: &str, arguments: &[&str]) -> Command {
     let galleries = world.directory.path().join("galleries.yaml");
-    std::fs::write(&galleries, world.config(trust, INDEX)).unwrap();
+    std::fs::write(&galleries, world.config(trust, index)).unwrap();
     let root = world.directory.path().join("trusted_root.json");
     std::fs::write(&root, world.sandbox.trusted_root()).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_countersign-gallery"));
@@ -63,6 +69,13 @@ async fn install_says_what_was_installed_and_why() {
     let output = run(&world, &policy, &["install", "llama-cpp", "--output", "json"], &[]);
     let document = json(&output);
     assert_eq!((code(&output), &document["status"]), (0, &Value::from("already-installed")));
+    assert_eq!(document["receipt"]["verification"]["signatures"][0].get("bundle"), None);
+    let output = run(&world, &policy, &["install", "llama-cpp"], &[]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let digest = document["receipt"]["index_digest"].as_str().unwrap();
+    for part in ["already installed  localai@cpu-llama-cpp", "platform linux/amd64 sha256:", digest, "verified when"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
     let output = run(&world, &policy, &["install", "localai@llama-cpp", "--force", "--output", "json"], &[]);
     let document = json(&output);
     assert_eq!(document["schema"], "countersign.dev/install/v1");
@@ -71,6 +84,75 @@ async fn install_says_what_was_installed_and_why() {
     assert_eq!(document["meta"], "llama-cpp");
     assert_eq!(document["verification"]["verdict"], "verified");
     assert_eq!(document["receipt"]["schema"], "countersign.dev/receipt/v1");
+    assert_eq!(document["outdated"], Value::Array(Vec::new()));
+    let signature = &document["receipt"]["verification"]["signatures"][0];
+    assert!(signature["log_index"].is_u64() && signature.get("bundle").is_none(), "{signature}");
+    assert!(world.read("cpu-llama-cpp/receipt.json").contains("\"bundle\": {"), "it stays in the receipt");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn install_says_why_what_is_installed_does_not_count() {
+    let world = signed().await;
+    let policy = world.policy("");
+    run(&world, "unverified: warn", &["install", "cpu-llama-cpp"], &[]);
+    let output = run(&world, &policy, &["install", "cpu-llama-cpp", "--output", "json"], &[]);
+    assert_eq!((code(&output), &json(&output)["status"]), (0, &Value::from("installed")));
+    assert_eq!(json(&output)["outdated"].as_array().unwrap().len(), 1);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("is installed anew: it was not verified against the gallery's present policy"), "{text}");
+
+    let output = run(&world, &policy, &["install", "cpu-llama-cpp", "--platform", "linux/arm64"], &[]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(code(&output), 0, "{text}");
+    assert!(text.contains("is for \"linux/amd64\", and linux/arm64 is asked for"), "{text}");
+
+    let moved = INDEX.replace("local-ai-backends:latest-cpu-llama-cpp", "local-ai-backends:latest-gone");
+    let mut moved = command_on(&world, &policy, &moved, &["install", "cpu-llama-cpp", "--platform", "linux/arm64"]);
+    let output = moved.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(code(&output), 4, "{text}");
+    assert!(text.contains("the entry's uri changed from") && text.contains("1 mirror was not asked"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_capability_that_the_entry_does_not_know_is_said_to_take_its_default() {
+    let world = signed().await;
+    let policy = world.policy("");
+    let output = run(&world, &policy, &["install", "llama-cpp", "--capability", "nvidia-cuda-99"], &[]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(code(&output), 0, "{text}");
+    assert_eq!(text, "note: llama-cpp has nothing for capability nvidia-cuda-99: `default` is taken\n");
+    let output = run(&world, &policy, &["install", "llama-cpp", "--capability", "default"], &[]);
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_was_left_out_is_told_of() {
+    let world = signed().await;
+    let policy = world.policy("");
+    let index = format!(
+        "{INDEX}\n- {{name: hollow}}\n- {{name: ../x, uri: 'quay.io/a/b:c'}}\n- {{name: llama-cpp, uri: 'quay.io/a/b:c'}}\n"
+    );
+    let run = |arguments: &[&str]| command_on(&world, &policy, &index, arguments).output().unwrap();
+    let output = run(&["install", "hollow"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(code(&output), 4, "{text}");
+    let expected = "entry hollow is in the index of gallery localai, and cannot be used: it has neither a uri nor";
+    assert!(text.contains(expected), "{text}");
+    assert_eq!(code(&run(&["install", "llama-cpp"])), 0, "the first of two is used");
+
+    let output = run(&["list"]);
+    assert_eq!(code(&output), 0);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(text, "note: 3 entries cannot be used and are left out; --output json says why\n");
+    let document = json(&run(&["list", "--output", "json"]));
+    let skipped = document["skipped"].as_array().unwrap();
+    assert_eq!(skipped.len(), 3);
+    assert_eq!((&skipped[0]["name"], &skipped[0]["gallery"]), (&Value::from("hollow"), &Value::from("localai")));
+    assert!(skipped[1].get("name").is_none() && skipped[1]["reason"].as_str().unwrap().contains("is refused"));
+    assert!(skipped[2]["reason"].as_str().unwrap().contains("same name"));
+    let document = json(&self::run(&world, &policy, &["list", "--output", "json"], &[]));
+    assert_eq!(document["skipped"], Value::Array(Vec::new()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,8 +191,10 @@ async fn usage_ends_with_2_and_names_the_way_on() {
             &["install", "cpu-llama-cpp", "--require-backend-integrity"],
             &["--require-backend-integrity"],
         ),
-        (&policy, &["install", "no-such-entry"], &["no-such-entry"]),
+        (&policy, &["install", "no-such-entry"], &["no-such-entry", "hint: `countersign-gallery list`"]),
         (&policy, &["install", "llama"], &["did you mean llama-cpp?"]),
+        (&policy, &["install", "lama-cqp"], &["did you mean llama-cpp?", "countersign-gallery list"]),
+        (&policy, &["install", "llama-cpp@localai"], &["the order is GALLERY@NAME: localai@llama-cpp"]),
         (&policy, &["install", "../x"], &["GALLERY@NAME"]),
         (&policy, &["install", "other@llama-cpp"], &["other"]),
         (&policy, &["install", "llama-cpp", "--platform", "x"], &["--platform"]),
@@ -130,8 +214,27 @@ async fn usage_ends_with_2_and_names_the_way_on() {
     let output =
         run(&world, &policy, &["install", "cpu-llama-cpp", "--output", "json"], &[("COUNTERSIGN_GALLERIES", "")]);
     assert_eq!((code(&output), &json(&output)["error"]["code"]), (2, &Value::from("no-galleries")));
-    let output = run(&world, &policy, &["install", "x", "--galleries", "/does/not/exist"], &[]);
-    assert_eq!(code(&output), 2);
+    for (arguments, words) in [
+        (&["install", "x", "--galleries", "/does/not/exist"][..], "cannot read the gallery config /does/not/exist"),
+        (&["install", "x", "--galleries", ""], "there is nothing to install from"),
+        (&["list", "--galleries", ""], "there is nothing to list"),
+    ] {
+        let output = run(&world, &policy, arguments, &[]);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(code(&output), 2, "{text}");
+        assert!(text.contains(words), "{arguments:?}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gallery_without_its_index_is_a_warning_that_says_so_once() {
+    let world = signed().await;
+    let mut list = command(&world, "unverified: warn", &["list"]);
+    std::fs::remove_file(world.directory.path().join("index.yaml")).unwrap();
+    let output = list.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(code(&output), 2, "{text}");
+    assert!(text.contains("warning: cannot read the index /") && !text.contains("error: "), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,10 +244,20 @@ async fn strict_mode_comes_from_either_variable() {
         code(&run(&world, "unverified: warn", &["install", "cpu-llama-cpp"], environment))
     };
     for variable in ["COUNTERSIGN_REQUIRE_BACKEND_INTEGRITY", "LOCALAI_REQUIRE_BACKEND_INTEGRITY"] {
-        for value in ["true", "1", "yes", "nonsense"] {
+        for value in ["true", "1", "yes", "TRUE"] {
             assert_eq!(install(&[(variable, value)]), 2, "{variable}={value}");
         }
+        for value in ["maybe", "on", " ", "2"] {
+            let output = run(&world, "unverified: warn", &["install", "cpu-llama-cpp"], &[(variable, value)]);
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(code(&output), 2, "{variable}={value}: {text}");
+            assert!(text.contains(&format!("{variable}={value} is neither yes nor no")), "{text}");
+        }
         assert!(!world.backends().exists());
+        for value in ["false", "0", "no", ""] {
+            assert_eq!(install(&[(variable, value)]), 0, "{variable}={value}");
+            std::fs::remove_dir_all(world.backends()).unwrap();
+        }
     }
     assert_eq!(
         install(&[("COUNTERSIGN_REQUIRE_BACKEND_INTEGRITY", "false"), ("LOCALAI_REQUIRE_BACKEND_INTEGRITY", "true")]),
@@ -211,6 +324,12 @@ async fn help_names_every_variable() {
         for word in ["COUNTERSIGN_GALLERIES", "COUNTERSIGN_BACKENDS_PATH", "Examples:", "Exit codes:"] {
             assert!(text.contains(word), "{command}: {word}");
         }
+    }
+    let output = run(&world, "", &["install", "--help"], &[]);
+    let text = String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in ["nvidia-cuda-13", "vulkan", "metal", "does not know takes its `default`", "REQUIRE_BACKEND_INTEGRITY"]
+    {
+        assert!(text.contains(words), "{words}: {text}");
     }
 }
 
