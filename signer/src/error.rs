@@ -1,6 +1,5 @@
 //! What can go wrong while signing, grouped by who has to act.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use countersign_oci::http::HttpError;
@@ -105,12 +104,11 @@ pub enum SignError {
         /// What it has to hold.
         expected: String,
     },
-    /// The file with the identity token cannot be read.
-    #[error("cannot read the identity token from {}", path.display())]
+    /// What was given for the identity token is neither a token nor a file that can be read. It is not shown: it may be a
+    /// damaged token.
+    #[error("what was given for the identity token is neither a token nor a file that can be read")]
     IdentityTokenFile {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
+        /// Why the file cannot be read.
         #[source]
         source: std::io::Error,
     },
@@ -403,6 +401,9 @@ impl SignError {
             }
             Self::IdentityTokenClaim { claim: "exp", .. } => {
                 "get a new token just before signing: identity tokens live for minutes"
+            }
+            Self::IdentityTokenFile { .. } => {
+                "a token begins with eyJ and has three parts; its value is not shown here"
             }
             Self::IdentityTokenMalformed { problem: TokenProblem::JsonDocument, .. } => {
                 "use the member \"value\" of the answer, without its quotes (jq -r .value)"

@@ -87,18 +87,19 @@ impl IdentitySource {
 
 /// The flag holds a token, or the path of a file that holds one.
 fn read_flag(value: &Secret) -> Result<Secret, SignError> {
-    if looks_like_token(value.expose()) {
-        return Ok(value.clone());
+    let value = value.expose().trim();
+    if looks_like_token(value) {
+        return Ok(Secret::new(value.to_owned()));
     }
-    let path = Path::new(value.expose());
-    let failed = |source| SignError::IdentityTokenFile { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(failed)?;
+    // What is not a file may still be a damaged token: the error shows nothing of it.
+    let failed = |source| SignError::IdentityTokenFile { source };
+    let file = std::fs::File::open(Path::new(value)).map_err(failed)?;
     let mut text = String::new();
     file.take(limits::IDENTITY_TOKEN_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
     Ok(Secret::new(text.trim().to_owned()))
 }
 
-/// What begins like a token, or like the answer that one comes in, is never taken for a path: errors show paths.
+/// What begins like a token, or like the answer that one comes in, is never taken for a path.
 fn looks_like_token(text: &str) -> bool {
     text.starts_with("eyJ") || is_json(text)
 }
@@ -456,5 +457,18 @@ mod tests {
         assert_eq!(read_flag(&flag).unwrap().expose().len() as u64, limits::IDENTITY_TOKEN_BYTES + 1);
         let absent = Secret::new(folder.path().join("absent").to_str().unwrap().to_owned());
         assert!(matches!(read_flag(&absent), Err(SignError::IdentityTokenFile { .. })));
+    }
+
+    #[test]
+    fn a_damaged_token_is_never_shown() {
+        let token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJDQU5BUlkifQ.c2lnbmF0dXJlQ0FOQVJZ";
+        assert_eq!(read_flag(&Secret::new(format!(" \n{token}\n"))).unwrap().expose(), token);
+        for damaged in
+            [format!("Bearer {token}"), format!("'{token}'"), token.replacen("eyJ", "", 1), format!(".{token}")]
+        {
+            let error = read_flag(&Secret::new(damaged)).unwrap_err();
+            let shown = format!("{error} {error:?} {:?} {:?}", error.hint(), std::error::Error::source(&error));
+            assert!(!shown.contains("c2lnbmF0"), "{shown}");
+        }
     }
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use countersign_cli::flags::{OutputFlags, RegistryFlags, TrustChoice, TrustFlags};
+use countersign_cli::flags::{self, OutputFlags, RegistryFlags, TrustChoice, TrustFlags};
 use countersign_cli::progress::Progress;
 use countersign_cli::{Exit, Failure, program};
-use countersign_oci::{Class, ImageReference, Registry, limits};
+use countersign_oci::{Class, Registry, limits};
 use countersign_signer::services::{Services, SigningConfig};
 use countersign_signer::sign::{self, SignFailure, SignReport, SignRequest, Signer};
 use countersign_signer::statement::{Annotations, StatementForm};
@@ -138,13 +138,8 @@ impl SignArguments {
     }
 
     fn request(&self) -> Result<SignRequest, Failure> {
-        let parse = |text: &String| {
-            text.parse::<ImageReference>().map_err(|error| {
-                let hint = "a reference is REPOSITORY[:TAG][@sha256:HEX]".to_owned();
-                Failure::new(&error, "malformed-reference", Class::Usage, false, Some(hint))
-            })
-        };
-        let mut request = SignRequest::new(self.references.iter().map(parse).collect::<Result<_, _>>()?);
+        let mut request =
+            SignRequest::new(self.references.iter().map(|text| flags::reference(text)).collect::<Result<_, _>>()?);
         request.form = self.statement;
         request.annotations = Annotations::parse(&self.annotations).map_err(|error| report::failure(&error))?;
         request.index_only = self.index_only;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use countersign_oci::http::{self, HttpError, HttpOptions, RetryPolicy, retry_after};
 use countersign_oci::limits::SERVICE_ANSWER_BYTES;
+use countersign_oci::{Secret, redact};
 use reqwest::RequestBuilder;
-use reqwest::header::LOCATION;
+use reqwest::header::{AUTHORIZATION, LOCATION};
 use tokio::time::Instant;
 use url::Url;
 
@@ -89,7 +90,10 @@ impl Transport {
 }
 
 async fn exchange(call: &Call<'_>, request: RequestBuilder) -> Result<Answer, SignError> {
-    let response = request.send().await.map_err(|error| call.unreachable(error.without_url()))?;
+    let (client, request) = request.build_split();
+    let request = request.map_err(|error| call.unreachable(error.without_url()))?;
+    let shown = shown_to_the_service(&request);
+    let response = client.execute(request).await.map_err(|error| call.unreachable(error.without_url()))?;
     let status = response.status();
     if status.is_redirection() {
         return Err(SignError::ServiceRedirected { service: call.service, url: call.shown_url() });
@@ -107,7 +111,7 @@ async fn exchange(call: &Call<'_>, request: RequestBuilder) -> Result<Answer, Si
             service: call.service,
             url: call.shown_url(),
             status: status.as_u16(),
-            message: message_of(&body),
+            message: message_of(&body, shown.as_ref()),
             retry_after,
         });
     }
@@ -165,9 +169,15 @@ impl SignError {
     }
 }
 
-/// What a service says about its refusal: the `message` of a JSON body, or the body's beginning. Control characters and anything that
-/// looks like a token are left out.
-fn message_of(body: &[u8]) -> String {
+/// The token that a request shows to the service, which may quote it.
+fn shown_to_the_service(request: &reqwest::Request) -> Option<Secret> {
+    let header = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    header.split_once(' ').map(|(_, token)| Secret::new(token.to_owned()))
+}
+
+/// What a service says about its refusal: the `message` of a JSON body, or the body's beginning. Control characters, anything that looks
+/// like a token, and every piece of the token that it was shown are left out.
+fn message_of(body: &[u8], shown: Option<&Secret>) -> String {
     #[derive(serde::Deserialize)]
     struct Refusal {
         message: String,
@@ -181,7 +191,8 @@ fn message_of(body: &[u8]) -> String {
         .filter(|word| !word.is_empty())
         .map(|word| if word.contains("eyJ") { "[redacted]" } else { word })
         .collect();
-    words.join(" ").chars().take(MAX_MESSAGE).collect()
+    let secrets: Vec<&str> = shown.map(Secret::expose).into_iter().collect();
+    redact(&words.join(" "), &secrets).chars().take(MAX_MESSAGE).collect()
 }
 
 #[cfg(test)]
@@ -197,8 +208,10 @@ mod tests {
             ("token (eyJhbGciOiJSUzI1NiJ9.e30.c2ln) expired", "token [redacted] expired"),
         ];
         for (body, expected) in table {
-            assert_eq!(message_of(body.as_bytes()), expected);
+            assert_eq!(message_of(body.as_bytes(), None), expected);
         }
-        assert_eq!(message_of(&[b'a'; 100_000]).len(), MAX_MESSAGE);
+        assert_eq!(message_of(&[b'a'; 100_000], None).len(), MAX_MESSAGE);
+        let token = Secret::new("abc.Q0FOQVJZLXBheWxvYWQ.sig".to_owned());
+        assert_eq!(message_of(b"bad claims Q0FOQVJZLXBheWxv", Some(&token)), "bad claims [redacted]");
     }
 }

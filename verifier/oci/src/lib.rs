@@ -76,4 +76,4 @@ pub use reference::{ImageReference, PinnedReference, ReferenceError, Repository,
 pub use referrers::{ListingError, Place, PlaceKind, Referrers, ReferrersSource, Truncation};
 #[cfg(feature = "client")]
 pub use registry::{RawManifest, Registry, RegistryOptions, Resolved};
-pub use secret::Secret;
+pub use secret::{Secret, redact};

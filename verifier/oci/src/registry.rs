@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub(crate) use answer::refusal;
+pub(crate) use answer::{Shown, refusal};
 pub(crate) use endpoint::Endpoint;
 pub(crate) use exchange::{Call, Fetched, Target};
 pub use options::RegistryOptions;

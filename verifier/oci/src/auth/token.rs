@@ -10,11 +10,11 @@ use zeroize::Zeroizing;
 use super::credentials::Found;
 use super::realm::{self, Trust};
 use super::{Action, Authenticator, Challenge, Credential, Need, Used, basic, secret_header};
-use crate::Repository;
 use crate::error::RegistryError;
 use crate::http::{read_bounded, shown};
 use crate::limits;
-use crate::registry::Transport;
+use crate::registry::{Shown, Transport};
+use crate::{Repository, Secret};
 
 /// A token as it is sent, and how long it is used.
 pub(super) struct Token {
@@ -106,17 +106,26 @@ impl<'a> TokenRequest<'a> {
         }
         let what = format!("token for {}", self.need.repository);
         let asked_at = Instant::now();
-        let response = transport.send(self.request(), &what).await?;
+        let request = self.request();
+        let secrets = Shown::of(request.headers().get(AUTHORIZATION)).and(self.identity_token());
+        let response = transport.send(request, &what).await?;
         if !response.status().is_success() {
-            return Err(self.refusal(crate::registry::refusal(&what, response).await));
+            return Err(self.refusal(crate::registry::refusal(&what, response, &secrets).await));
         }
         let body = read_bounded(response, limits::SERVICE_ANSWER_BYTES).await;
         let body = body.map_err(|source| RegistryError::Http { what, source })?;
         self.read(&body, asked_at)
     }
 
+    fn identity_token(&self) -> Option<&'a Secret> {
+        match self.shown_credentials()?.credential {
+            Credential::IdentityToken(token) => Some(token),
+            _ => None,
+        }
+    }
+
     fn request(&self) -> reqwest::Request {
-        if let Some(Found { credential: Credential::IdentityToken(token), .. }) = self.shown_credentials() {
+        if let Some(token) = self.identity_token() {
             let mut request = reqwest::Request::new(Method::POST, self.realm.clone());
             let mut form = url::form_urlencoded::Serializer::new(String::new());
             form.append_pair("grant_type", "refresh_token").append_pair("client_id", CLIENT_ID);

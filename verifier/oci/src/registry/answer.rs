@@ -1,14 +1,19 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use oci_client::errors::{OciEnvelope, OciErrorCode};
+use reqwest::header::HeaderValue;
 use reqwest::{Response, StatusCode};
+use zeroize::Zeroizing;
 
 use super::transport::is_redirect;
 use crate::error::{Answer, RegistryError};
 use crate::http::{RedirectRefusal, read_bounded, retry_after};
 use crate::limits;
+use crate::secret::{Secret, redact};
 use crate::text::printable;
 
-/// Turns an answer that is no success into an error, with what it says about itself.
-pub(crate) async fn refusal(what: &str, response: Response) -> RegistryError {
+/// Turns an answer that is no success into an error, with what it says about itself, but for what it was shown: `secrets`.
+pub(crate) async fn refusal(what: &str, response: Response, secrets: &Shown) -> RegistryError {
     let status = response.status();
     let from = authority(&response);
     if is_redirect(status) {
@@ -18,6 +23,7 @@ pub(crate) async fn refusal(what: &str, response: Response) -> RegistryError {
     // A body that cannot be read says nothing; the status still does.
     let body = read_bounded(response, limits::ERROR_ANSWER_BYTES).await.unwrap_or_default();
     let Words { codes, message } = Words::of(&body);
+    let message = message.map(|message| secrets.redact(&message));
     let kind = Kind::of(status, &codes);
     let answer = Box::new(Answer {
         what: what.to_owned(),
@@ -32,6 +38,36 @@ pub(crate) async fn refusal(what: &str, response: Response) -> RegistryError {
         Kind::NotFound => RegistryError::NotFound { answer },
         Kind::Throttled => RegistryError::Throttled { answer },
         Kind::Other => RegistryError::Answered { answer },
+    }
+}
+
+/// The secrets that a request showed to a server, in every form that the server may quote.
+#[derive(Default)]
+pub(crate) struct Shown(Vec<Zeroizing<String>>);
+
+impl Shown {
+    /// What an `Authorization` header shows: its value, and for Basic the password by itself.
+    pub(crate) fn of(header: Option<&HeaderValue>) -> Self {
+        let mut secrets = Vec::new();
+        if let Some((scheme, value)) = header.and_then(|header| header.to_str().ok()?.split_once(' ')) {
+            secrets.push(Zeroizing::new(value.to_owned()));
+            let decoded = STANDARD.decode(value).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"));
+            if let Some(pair) = decoded.and_then(|bytes| String::from_utf8(bytes).ok()).map(Zeroizing::new) {
+                let password = pair.split_once(':').map_or("", |(_, password)| password);
+                secrets.push(Zeroizing::new(password.to_owned()));
+            }
+        }
+        Self(secrets)
+    }
+
+    /// Adds a secret that was shown elsewhere than in the header.
+    pub(crate) fn and(mut self, secret: Option<&Secret>) -> Self {
+        self.0.extend(secret.map(|secret| Zeroizing::new(secret.expose().to_owned())));
+        self
+    }
+
+    fn redact(&self, text: &str) -> String {
+        redact(text, &self.0.iter().map(|secret| secret.as_str()).collect::<Vec<_>>())
     }
 }
 
@@ -115,6 +151,17 @@ mod tests {
         );
         assert_eq!(words.message.as_deref(), Some("no\u{fffd}[2J access"));
         assert_eq!(words.codes.iter().map(code_text).collect::<Vec<_>>(), ["DENIED", "X_OWN"]);
+    }
+
+    #[test]
+    fn a_server_that_quotes_what_it_was_shown_gives_nothing_away() {
+        let header = |text: &str| HeaderValue::from_str(text).unwrap();
+        let basic = Shown::of(Some(&header("Basic dXNlcjpDQU5BUllQVw==")));
+        let said = basic.redact("bad header Basic dXNlcjpDQU5BUllQVw== for CANARYPW and dXNlcjpDQU5B");
+        assert_eq!(said, "bad header Basic [redacted] for [redacted] and [redacted]");
+        let bearer = Shown::of(Some(&header("Bearer CANARYTOK"))).and(Some(&Secret::new("REFRESH-CANARY".into())));
+        assert_eq!(bearer.redact("Bearer CANARYTOK, REFRESH-CANARY"), "Bearer [redacted], [redacted]");
+        assert_eq!(Shown::of(None).redact("requested access is denied"), "requested access is denied");
     }
 
     #[test]

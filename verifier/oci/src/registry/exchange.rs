@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
 use super::transport::Followed;
-use super::{Endpoint, Registry, refusal};
+use super::{Endpoint, Registry, Shown, refusal};
 use crate::Repository;
 use crate::auth::{Access, Action, Challenge, Need, Next};
 use crate::error::RegistryError;
@@ -125,12 +125,13 @@ impl Registry {
             if status.is_success() {
                 return Ok(response);
             }
+            let shown_secrets = Shown::of(access.header.as_ref());
             if !at_origin || !matches!(status.as_u16(), 401 | 403) {
-                return Err(refusal(&call.what, response).await);
+                return Err(refusal(&call.what, response, &shown_secrets).await);
             }
             let challenge = Challenge::of(response.headers()).filter(|_| status == StatusCode::UNAUTHORIZED);
             let known = challenge.is_some();
-            let error = self.denied(call, &access, refusal(&call.what, response).await);
+            let error = self.denied(call, &access, refusal(&call.what, response, &shown_secrets).await);
             if challenge.is_some_and(|challenge| self.0.auth.learn(need, &access, challenge)) {
                 refused = refused.or((access.header.is_some()).then_some(error));
                 continue;
