@@ -1,6 +1,6 @@
 //! What the three binaries share, so that the same word means the same thing in all of them.
 //!
-//! * [`exit`]: five exit codes, and [`Failure`](failure::Failure), which every error becomes
+//! * [`exit`]: five exit codes, and [`Failure`], which every error becomes
 //! * [`flags`]: flags for output, registry and trust, and how they become settings
 //! * [`output`]: data to standard output, everything else to standard error
 //! * [`progress`]: bars on a terminal, lines elsewhere
