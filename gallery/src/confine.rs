@@ -27,7 +27,7 @@ pub enum PathError {
     /// The path starts with a slash.
     #[error("path {0:?} is absolute")]
     Absolute(String),
-    /// The path has a control character: it could rewrite what a terminal shows.
+    /// The path has a control character, one for the direction of text included: it could rewrite what a terminal shows.
     #[error("path {0:?} has a control character")]
     ControlCharacter(String),
     /// The path is empty, or a component of it is.
@@ -85,7 +85,7 @@ impl RelativePath {
             return Err(PathError::TooLong { bytes: bytes.len(), limit: limits::PATH_BYTES });
         }
         let text = std::str::from_utf8(bytes).map_err(|_| PathError::NotUtf8(shown()))?;
-        if text.chars().any(char::is_control) {
+        if text.chars().any(rewrites_text) {
             return Err(PathError::ControlCharacter(shown()));
         }
         if text.starts_with('/') {
@@ -145,6 +145,14 @@ impl RelativePath {
             _ => Err(PathError::Traversal(path)),
         }
     }
+}
+
+/// Whether a character can make text look like other text: a control character, or one that turns the direction of text
+/// (Unicode Standard Annex 9, section 2).
+pub(crate) fn rewrites_text(character: char) -> bool {
+    let turns =
+        matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || character.is_control()
 }
 
 impl fmt::Display for RelativePath {
@@ -210,6 +218,35 @@ impl Root {
         Ok(file.into())
     }
 
+    /// Opens a regular file for reading and writing, and makes it, readable by its owner only, where it is missing.
+    pub(crate) fn open_or_create_file(&mut self, path: &RelativePath) -> io::Result<File> {
+        let (parent, leaf) = self.parent(path)?;
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(parent, leaf, flags, Mode::from_raw_mode(0o600))?;
+        if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::RegularFile {
+            return Err(Errno::INVAL.into());
+        }
+        Ok(file.into())
+    }
+
+    /// Whether a directory, not a link to one, stands at a path.
+    pub(crate) fn is_directory(&mut self, path: &RelativePath) -> io::Result<bool> {
+        Ok(self.kind(path)? == Some(FileType::Directory))
+    }
+
+    /// Whether a regular file, not a link to one, stands at a path.
+    pub(crate) fn is_regular_file(&mut self, path: &RelativePath) -> io::Result<bool> {
+        Ok(self.kind(path)? == Some(FileType::RegularFile))
+    }
+
+    fn kind(&mut self, path: &RelativePath) -> io::Result<Option<FileType>> {
+        let (parent, leaf) = self.parent(path)?;
+        match rustix::fs::statat(parent, leaf, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(None),
+            status => Ok(Some(FileType::from_raw_mode(status?.st_mode))),
+        }
+    }
+
     /// Reads a regular file of at most `limit` bytes.
     pub(crate) fn read(&mut self, path: &RelativePath, limit: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -252,7 +289,8 @@ impl Root {
         if self.walk == Walk::Kernel {
             match open_beneath(self.directory.as_fd(), path) {
                 // An old kernel, or a seccomp filter that knows no openat2.
-                Err(Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP) => self.walk = Walk::Components,
+                // Or one that is unsure for ever: the other walk needs no certainty of its own.
+                Err(Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP | Errno::AGAIN) => self.walk = Walk::Components,
                 answer => return Ok(answer?),
             }
         }
@@ -280,13 +318,14 @@ pub(crate) fn seal(file: &File, executable: bool, modified: u64) -> io::Result<(
 fn open_beneath(directory: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, Errno> {
     use rustix::fs::ResolveFlags;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    loop {
+    for _ in 0..limits::WALK_ATTEMPTS {
         match rustix::fs::openat2(directory, path, DIRECTORY, Mode::empty(), resolve) {
             // A rename elsewhere made the kernel unsure; it says so only for that moment.
             Err(Errno::AGAIN | Errno::INTR) => {}
             answer => return answer,
         }
     }
+    Err(Errno::AGAIN)
 }
 
 fn remove_at(parent: BorrowedFd<'_>, leaf: &CStr, depth: usize) -> io::Result<()> {
@@ -365,6 +404,9 @@ mod tests {
             b"a\nb",
             b"\xff\xfe",
             "a\u{9b}b".as_bytes(),
+            "a\u{202e}b".as_bytes(),
+            "a\u{2066}b".as_bytes(),
+            "a/\u{200f}b".as_bytes(),
             long.as_bytes(),
             longer.as_bytes(),
             deep.as_bytes(),

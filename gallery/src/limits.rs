@@ -1,5 +1,7 @@
 //! Every bound of this crate in one table, with unit and reason.
 
+use std::time::Duration;
+
 /// YAML nodes of a gallery index after aliases are expanded.
 pub(crate) const INDEX_NODES: usize = 500_000;
 /// Bytes of all scalars of a gallery index after aliases are expanded: bounds what an alias bomb can allocate.
@@ -57,5 +59,9 @@ pub(crate) const ZSTD_WINDOW_LOG: u32 = 27;
 /// Symbolic links followed while a link's target is judged: the kernel's own limit.
 pub(crate) const LINK_CHAIN: usize = 40;
 
+/// Time that an installation waits for another one in the same backends path.
+pub(crate) const LOCK_PATIENCE: Duration = Duration::from_secs(60);
+/// Signatures of a receipt that are verified again: far more than one installation records.
+pub(crate) const RECEIPT_SIGNATURES: usize = 64;
 /// Bytes of a `metadata.json`, receipt or journal that is read back.
 pub(crate) const RECORD_BYTES: u64 = 8 * 1024 * 1024;

@@ -48,6 +48,14 @@ pub enum Refusal {
     /// The header is neither POSIX ustar nor GNU, so its fields may mean anything.
     #[error("an entry has an unknown header format")]
     HeaderFormat,
+    /// Two names at the top differ by upper and lower case only: `Run.sh` must not be read for `run.sh`.
+    #[error("{path:?} and {other:?} differ by case only")]
+    Case {
+        /// The path.
+        path: String,
+        /// The one that was there before.
+        other: String,
+    },
     /// The archive cannot be parsed.
     #[error("the archive is malformed")]
     Archive(#[source] tar_core::parse::ParseError),
@@ -163,6 +171,8 @@ pub enum Counted {
     LinkSteps,
     /// Bytes of extension headers.
     Metadata,
+    /// Bytes of paths and of targets of links.
+    Names,
     /// Zero bytes after the end marker.
     Padding,
 }
@@ -174,6 +184,7 @@ impl std::fmt::Display for Counted {
             Self::Entries => "archive entries",
             Self::LinkSteps => "steps through symbolic links",
             Self::Metadata => "bytes of extension headers",
+            Self::Names => "bytes of paths and link targets",
             Self::Padding => "zero bytes after the end marker",
         })
     }

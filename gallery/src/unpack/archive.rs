@@ -10,7 +10,7 @@ use tar_core::{Header, PaxExtensions};
 
 use super::layer::LayerStream;
 use super::{Counted, Fault, Refusal};
-use crate::confine::RelativePath;
+use crate::confine::{RelativePath, rewrites_text};
 use crate::limits;
 
 /// A stream of entries.
@@ -213,7 +213,7 @@ fn read_entry(entry: &ParsedEntry<'_>) -> Result<Entry, Fault> {
 /// Whether a link's target is relative text that can be shown and judged.
 fn link_text_is_clean(target: &[u8]) -> bool {
     match std::str::from_utf8(target) {
-        Ok(text) => !text.is_empty() && !text.starts_with('/') && !text.chars().any(char::is_control),
+        Ok(text) => !text.is_empty() && !text.starts_with('/') && !text.chars().any(rewrites_text),
         Err(_) => false,
     }
 }

@@ -456,6 +456,41 @@ fn one_layer_names_a_path_once() {
 }
 
 #[test]
+fn names_at_the_top_differ_by_more_than_case() {
+    for (one, other) in
+        [("run.sh", "Run.sh"), ("LIB/x", "lib/y"), ("\u{e9}", "\u{c9}"), ("\u{3c3}", "\u{3c2}"), ("k", "\u{212a}")]
+    {
+        let tar = Tar::default().file(one, b"x").file(other, b"y").end();
+        assert!(matches!(refused(&[tar]), Refusal::Case { .. }), "{other:?}");
+        let layers = [Tar::default().file(one, b"x").end(), Tar::default().link(other, "x").end()];
+        assert!(matches!(refused(&layers), Refusal::Case { .. }), "{other:?}");
+    }
+    // Terminfo has such names; what a lower layer had and no longer has is no name.
+    unpack(&[Tar::default().file("t/E/Eterm", b"x").file("t/e/eterm", b"x").end()]);
+    let layers = [Tar::default().file("Run.sh", b"x").end(), Tar::default().file(".wh.Run.sh", b"").end()];
+    unpack(&[&layers[..], &[Tar::default().file("run.sh", b"x").end()]].concat());
+}
+
+#[test]
+fn text_that_turns_its_direction_refuses_the_layer() {
+    assert!(matches!(refused(&[Tar::default().file("a\u{202e}hs.nur", b"x").end()]), Refusal::Path(_)));
+    assert!(matches!(refused(&[Tar::default().link("l", "a\u{2066}b").end()]), Refusal::Link { .. }));
+}
+
+#[test]
+fn names_are_bounded_over_all_layers() {
+    let target = "a/".repeat(2000);
+    let long = Tar::default().pax(&[("linkpath", &target)]);
+    let many = (0..17_000).fold(Tar::default(), |tar, at| tar.raw(&long.0).link(&format!("l{at}"), "x"));
+    let scene = Scene::new();
+    let error = scene.unpack(&[many.end()], Compression::None, Walk::Kernel).unwrap_err();
+    let UnpackError::Refused { source: Refusal::Limit { what: Counted::Names, limit }, .. } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(limit, limits::NAME_BYTES);
+}
+
+#[test]
 fn a_later_layer_replaces_and_removes_what_earlier_ones_made() {
     let base = Tar::default()
         .file("f", b"old")
@@ -520,8 +555,13 @@ fn a_whiteout_reaches_nothing_but_lower_layers() {
     ] {
         assert!(matches!(refused(&[base.clone(), tar.end()]), Refusal::Collision { .. }));
     }
-    let twice = Tar::default().file(".wh.b", b"").file(".wh.b", b"").end();
-    assert!(matches!(refused(&[base, twice]), Refusal::Duplicate { .. }));
+    for whiteout in [".wh.b", ".wh..wh..opq", "a/.wh..wh..opq"] {
+        let twice = Tar::default().file(whiteout, b"").file(whiteout, b"").end();
+        assert!(matches!(refused(&[base.clone(), twice]), Refusal::Duplicate { .. }), "{whiteout}");
+    }
+    // In two layers, and for a directory in another, it is not twice.
+    let opaque = Tar::default().file("a/.wh..wh..opq", b"").file(".wh..wh..opq", b"").end();
+    unpack(&[base, opaque.clone(), opaque]);
 }
 
 #[test]

@@ -22,7 +22,10 @@ pub(crate) struct Extraction {
     layer: usize,
     /// The paths that the current layer removes from the layers below it.
     removed: BTreeSet<String>,
+    /// The names at the top, upper and lower case taken for the same.
+    top: BTreeMap<String, String>,
     entries: u64,
+    names: u64,
     bytes: u64,
 }
 
@@ -56,7 +59,16 @@ impl Extraction {
     /// Starts with an empty directory.
     #[must_use]
     pub(crate) fn new(root: Root) -> Self {
-        Self { root, nodes: BTreeMap::new(), layer: 0, removed: BTreeSet::new(), entries: 0, bytes: 0 }
+        Self {
+            root,
+            nodes: BTreeMap::new(),
+            layer: 0,
+            removed: BTreeSet::new(),
+            top: BTreeMap::new(),
+            entries: 0,
+            names: 0,
+            bytes: 0,
+        }
     }
 
     /// Applies the next layer, whose compressed bytes were verified before.
@@ -114,6 +126,15 @@ impl Extraction {
         Ok(())
     }
 
+    /// Counts a path or a link's target, for all layers: what is removed again was held and compared before.
+    fn count_name(&mut self, name: &str) -> Result<(), Refusal> {
+        self.names += name.len() as u64;
+        if self.names > limits::NAME_BYTES {
+            return Err(Refusal::Limit { what: Counted::Names, limit: limits::NAME_BYTES });
+        }
+        Ok(())
+    }
+
     fn apply_entry(&mut self, entry: Entry, archive: &mut Archive<'_>) -> Result<(), Fault> {
         let Some(path) = entry.path else {
             return match entry.kind {
@@ -121,6 +142,7 @@ impl Extraction {
                 _ => Err(Refusal::Root.into()),
             };
         };
+        self.count_name(path.as_str())?;
         if let Some(name) = path.split().1.strip_prefix(WHITEOUT) {
             return match entry.kind {
                 Kind::File { size: 0, .. } => self.whiteout(&path, name),
@@ -152,7 +174,10 @@ impl Extraction {
                 self.root.create_hard_link(&path, &target).map_err(disk)?;
                 NodeKind::File
             }
-            Kind::SymbolicLink { target } => NodeKind::Link(target),
+            Kind::SymbolicLink { target } => {
+                self.count_name(&target)?;
+                NodeKind::Link(target)
+            }
         };
         self.nodes.insert(path.as_str().to_owned(), Node { layer: self.layer, implied: false, kind });
         Ok(())
@@ -177,6 +202,8 @@ impl Extraction {
                 Some(_) => return Err(Refusal::NotADirectory { path: path.to_string() }.into()),
                 None => {
                     self.count_entry()?;
+                    self.count_name(ancestor.as_str())?;
+                    self.check_case(&ancestor)?;
                     self.root
                         .create_directory(&ancestor)
                         .map_err(|source| Fault::Disk { path: ancestor.to_string(), source })?;
@@ -185,7 +212,10 @@ impl Extraction {
                 }
             }
         }
-        let Some(node) = self.nodes.get_mut(path.as_str()) else { return Ok(true) };
+        let Some(node) = self.nodes.get_mut(path.as_str()) else {
+            self.check_case(path)?;
+            return Ok(true);
+        };
         let both_directories = directory && matches!(node.kind, NodeKind::Directory);
         if node.layer == self.layer && !(both_directories && node.implied) {
             return Err(Refusal::Duplicate { path: path.to_string() }.into());
@@ -198,9 +228,26 @@ impl Extraction {
         Ok(true)
     }
 
+    /// Refuses a new name at the top that only its case tells from one that is there.
+    ///
+    /// Deeper down such names are in real images: terminfo has `E/Eterm` and `e/eterm`.
+    fn check_case(&mut self, path: &RelativePath) -> Result<(), Refusal> {
+        let (None, name) = path.split() else { return Ok(()) };
+        match self.top.insert(fold(name), name.to_owned()) {
+            Some(other) if other != name && self.nodes.contains_key(&other) => {
+                Err(Refusal::Case { path: name.to_owned(), other })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn whiteout(&mut self, path: &RelativePath, name: &str) -> Result<(), Fault> {
         let invalid = || Refusal::Whiteout { path: path.to_string() };
         if path.as_str() == OPAQUE || path.as_str().ends_with(&format!("/{OPAQUE}")) {
+            // Once for each directory and layer: what stays is looked at again by those above it only.
+            if !self.removed.insert(path.as_str().to_owned()) {
+                return Err(Refusal::Duplicate { path: path.to_string() }.into());
+            }
             return self.opaque(path.split().0);
         }
         if name.starts_with(WHITEOUT) || name.is_empty() {
@@ -215,10 +262,10 @@ impl Extraction {
 
     /// Removes what the layers below put at and under a path; nothing of the current layer may lie there.
     fn remove_lower(&mut self, path: &RelativePath) -> Result<(), Fault> {
-        let doomed = self.subtree(Some(path.as_str()));
-        if let Some(own) = doomed.iter().find(|name| self.nodes[name.as_str()].layer == self.layer) {
+        if let Some((own, _)) = self.subtree(Some(path.as_str())).find(|(_, node)| node.layer == self.layer) {
             return Err(Refusal::Collision { path: own.clone() }.into());
         }
+        let doomed: Vec<String> = self.subtree(Some(path.as_str())).map(|(name, _)| name.clone()).collect();
         if doomed.is_empty() {
             return Ok(());
         }
@@ -231,8 +278,8 @@ impl Extraction {
 
     /// Removes everything in a directory that only the layers below put there.
     fn opaque(&mut self, directory: Option<&str>) -> Result<(), Fault> {
-        let mut inside = self.subtree(directory);
-        inside.retain(|name| Some(name.as_str()) != directory && self.nodes[name.as_str()].layer != self.layer);
+        let lower = |(name, node): &(&String, &Node)| Some(name.as_str()) != directory && node.layer != self.layer;
+        let inside: Vec<String> = self.subtree(directory).filter(lower).map(|(name, _)| name.clone()).collect();
         // The deepest first. What the current layer touched marked the directories above it as its own.
         for name in inside.into_iter().rev() {
             if let Ok(Some(path)) = RelativePath::parse(name.as_bytes()) {
@@ -243,13 +290,17 @@ impl Extraction {
         Ok(())
     }
 
-    fn subtree(&self, path: Option<&str>) -> Vec<String> {
-        let Some(path) = path else { return self.nodes.keys().cloned().collect() };
-        // '0' follows '/'.
-        let (first, after) = (format!("{path}/"), format!("{path}0"));
-        let beneath = self.nodes.range::<str, _>((Bound::Included(first.as_str()), Bound::Excluded(after.as_str())));
-        let own = self.nodes.get_key_value(path).into_iter();
-        own.chain(beneath).map(|(name, _)| name.clone()).collect()
+    /// What is at and under a path, or everything.
+    fn subtree(&self, path: Option<&str>) -> impl Iterator<Item = (&String, &Node)> {
+        let beneath = match path {
+            None => self.nodes.range::<str, _>(..),
+            Some(path) => {
+                // '0' follows '/'.
+                let (first, after) = (format!("{path}/"), format!("{path}0"));
+                self.nodes.range::<str, _>((Bound::Included(first.as_str()), Bound::Excluded(after.as_str())))
+            }
+        };
+        path.and_then(|path| self.nodes.get_key_value(path)).into_iter().chain(beneath)
     }
 
     fn link(&mut self) -> Result<Summary, Fault> {
@@ -311,6 +362,22 @@ impl Extraction {
             }
         }
         Ok(())
+    }
+}
+
+/// Upper and lower case letters as one, letter by letter: what a file system that ignores case takes for the same.
+fn fold(name: &str) -> String {
+    name.chars()
+        .map(|letter| only(letter, letter.to_uppercase()))
+        .map(|upper| only(upper, upper.to_lowercase()))
+        .collect()
+}
+
+/// The one letter that a letter is mapped to; a letter that is mapped to several stays as it is.
+fn only(letter: char, mut mapped: impl Iterator<Item = char>) -> char {
+    match (mapped.next(), mapped.next()) {
+        (Some(one), None) => one,
+        _ => letter,
     }
 }
 
