@@ -55,42 +55,62 @@ pub(crate) fn replace(staged: &Path, live: &Path, aside: &Path, method: Method) 
     match fs::rename(staged, live) {
         Ok(()) => Ok(Replaced::Aside),
         Err(error) => {
-            fs::rename(aside, live)?;
+            put_back(aside, live);
             Err(error)
         }
     }
 }
 
-/// The first of the two renames: what is set aside is on disk under its name before its place is empty.
+/// The first of the two renames: what is set aside is on disk under its name before its place is filled. An error leaves
+/// it where it was.
 pub(crate) fn set_aside(live: &Path, aside: &Path) -> io::Result<()> {
-    if let Some(parent) = aside.parent() {
-        fs::create_dir_all(parent)?;
-    }
+    set_aside_with(live, aside, sync_directory)
+}
+
+fn set_aside_with(live: &Path, aside: &Path, sync: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
     fs::rename(live, aside)?;
-    sync_directory(aside.parent().unwrap_or(aside))
+    sync(aside.parent().unwrap_or(aside)).inspect_err(|_| put_back(aside, live))
+}
+
+/// Undoes [`set_aside`]. What cannot be undone now is put back by the next recovery: the error that led here is the one to tell.
+fn put_back(aside: &Path, live: &Path) {
+    if let Err(error) = fs::rename(aside, live) {
+        tracing::warn!(path = %live.display(), %error, "cannot be put back now");
+    }
 }
 
 /// Puts back what a killed process had set aside, or removes it where its place was filled. Returns the names put back.
+///
+/// One that cannot be put back hides no other: the first error is told when all were tried. What need not be there any
+/// longer and cannot be removed is no error.
 pub(crate) fn recover(aside: &Path, live: impl Fn(&str) -> Option<std::path::PathBuf>) -> io::Result<Vec<String>> {
     let mut restored = Vec::new();
     let entries = match fs::read_dir(aside) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(restored),
         entries => entries?,
     };
+    let mut first = None;
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name();
         // A name that is no entry's was not set aside by us: it is left where it is.
         let Some((name, place)) = name.to_str().and_then(|name| Some((name, live(name)?))) else { continue };
         if place.symlink_metadata().is_ok() {
-            remove(&entry.path())?;
+            warn_of(&entry.path(), remove(&entry.path()));
+        } else if let Err(error) = fs::rename(entry.path(), &place) {
+            first = first.or(Some(error));
         } else {
-            fs::rename(entry.path(), &place)?;
-            sync_directory(place.parent().unwrap_or(&place))?;
+            warn_of(&place, sync_directory(place.parent().unwrap_or(&place)));
             restored.push(name.to_owned());
         }
     }
-    Ok(restored)
+    first.map_or(Ok(restored), Err)
+}
+
+fn warn_of(path: &Path, done: io::Result<()>) {
+    if let Err(error) = done {
+        tracing::warn!(path = %path.display(), %error, "a recovery is not finished");
+    }
 }
 
 /// Removes a file or a whole directory without following links; what is not there is no error.
@@ -106,16 +126,16 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes the names in a directory durable.
+/// Makes the names in a directory durable, where the file system can: some network file systems cannot, and say so.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
-    fs::File::open(path)?.sync_all()
+    where_it_can(rustix::fs::fsync(fs::File::open(path)?))
 }
 
 /// Makes a whole tree durable.
 pub(crate) fn sync_tree(path: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
-        Ok(rustix::fs::syncfs(fs::File::open(path)?)?)
+        where_it_can(rustix::fs::syncfs(fs::File::open(path)?))
     }
     #[cfg(not(target_os = "linux"))]
     {
@@ -132,7 +152,14 @@ pub(crate) fn sync_tree(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether an error says that the file system does not know the flag, and not that the rename failed.
+fn where_it_can(synced: Result<(), Errno>) -> io::Result<()> {
+    match synced {
+        Err(error) if is_refused(error) => Ok(()),
+        synced => Ok(synced?),
+    }
+}
+
+/// Whether an error says that the file system cannot do such a thing at all, and not that it failed.
 fn is_refused(error: Errno) -> bool {
     // One number on Linux, two on macOS.
     matches!(error, Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) || error == Errno::OPNOTSUPP
@@ -151,6 +178,7 @@ mod tests {
     impl Scene {
         fn new() -> Self {
             let scene = Self { directory: tempfile::tempdir().unwrap() };
+            fs::create_dir(scene.path("aside")).unwrap();
             for (place, content) in [("live/x", "old"), ("staged", "new")] {
                 fs::create_dir_all(scene.path(place)).unwrap();
                 fs::write(scene.path(place).join("f"), content).unwrap();
@@ -208,6 +236,38 @@ mod tests {
             assert!(scene.replace(method).is_err());
             assert_eq!(scene.content("live/x").as_deref(), Some("old"), "{method:?}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_made_durable_aside_stays_in_its_place() {
+        let scene = Scene::new();
+        let fails = |_: &Path| Err(io::ErrorKind::StorageFull.into());
+        let error = set_aside_with(&scene.path("live/x"), &scene.path("aside/x"), fails).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(scene.content("live/x").as_deref(), Some("old"));
+        assert_eq!(scene.content("aside/x"), None);
+    }
+
+    #[test]
+    fn only_a_file_system_that_cannot_sync_is_excused() {
+        for cannot in [Errno::INVAL, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS] {
+            assert!(where_it_can(Err(cannot)).is_ok(), "{cannot}");
+        }
+        for failed in [Errno::IO, Errno::NOSPC, Errno::DQUOT] {
+            assert!(where_it_can(Err(failed)).is_err(), "{failed}");
+        }
+    }
+
+    #[test]
+    fn one_that_cannot_be_put_back_hides_no_other() {
+        let scene = Scene::new();
+        for name in ["a", "b", "c"] {
+            fs::create_dir(scene.path("aside").join(name)).unwrap();
+        }
+        let live = |name: &str| Some(scene.path(if name == "b" { "missing" } else { "live" }).join(name));
+        assert!(recover(&scene.path("aside"), live).is_err());
+        assert!(scene.path("live/a").exists() && scene.path("live/c").exists());
+        assert!(scene.path("aside/b").exists());
     }
 
     #[test]

@@ -20,13 +20,14 @@ use countersign_verifier::{Asked, Verdict, Verifier, verify_image_from};
 use jiff::Timestamp;
 
 pub use self::error::{Attempt, InstallError};
+use self::existing::Existing;
 pub use self::existing::Outdated;
 use self::image::Image;
 use self::origin::{Origin, Sources};
 use crate::catalogue::Target;
 use crate::integrity::{self, Installable, Requirement, Strictness};
 pub use crate::pull::Transfer;
-use crate::store::{Installed, Receipt, Store, StoreError, Work};
+use crate::store::{self, Activated, Expected, Installed, Receipt, Store, StoreError, Work};
 
 /// What is to be installed.
 #[derive(Clone, Debug)]
@@ -69,9 +70,23 @@ pub struct Plan<'a> {
     requirement: Requirement<'a>,
     sources: Sources,
     store: &'a Store,
-    /// Only the meta entry's directory is missing.
+    /// What counts as installed, as far as its records go: only its bundles are to be verified again, in strict mode, or
+    /// only the meta entry's directory is missing.
     installed: Option<Box<Installed>>,
     outdated: Vec<Outdated>,
+}
+
+/// What stands in the backends path when the lock is held, and may be replaced.
+struct Grounds {
+    backend: Expected,
+    meta: Expected,
+}
+
+/// What an installation made.
+struct Made {
+    path: PathBuf,
+    meta_path: Option<PathBuf>,
+    warnings: Vec<String>,
 }
 
 /// What was installed.
@@ -82,8 +97,10 @@ pub struct Outcome {
     pub path: PathBuf,
     /// The directory of the meta entry, where one was named.
     pub meta_path: Option<PathBuf>,
-    /// What was recorded; `None` where only the meta entry's directory was missing.
+    /// What was recorded; `None` where the backend itself was installed already.
     pub receipt: Option<Receipt>,
+    /// What was installed already, where that turned out only now, in strict mode, and nothing had to be done.
+    pub already: Option<Box<Installed>>,
     /// The verdict on the image, `None` where it was installed unverified.
     pub verdict: Option<Verdict>,
     /// Sources that could not be reached or used before one served.
@@ -92,23 +109,35 @@ pub struct Outcome {
     pub restored: Vec<String>,
     /// Why the backend that stood there before did not count as installed.
     pub outdated: Vec<Outdated>,
+    /// What went wrong after the backend stood in its place, and undid nothing.
+    pub warnings: Vec<String>,
 }
 
-/// Decides, without the network and without a write, whether and how an entry is installed.
+/// Decides, without the network, whether and how an entry is installed.
 ///
 /// A backend counts as installed only when its receipt shows that the present policy accepted it, or the operator lets
-/// this gallery be installed from unverified, and when it is for the platform and from the source that are asked for.
+/// this gallery be installed from unverified, and when it is for the platform and from the source that are asked for. In
+/// strict mode the receipt's word is not enough: [`Plan::install`] verifies its bundles again.
 pub fn prepare<'a>(request: Request<'a>, store: &'a Store) -> Result<Prepared<'a>, InstallError> {
     let requirement = integrity::require(request.target.gallery, request.strictness)?;
-    let backend = existing::backend(&request, store)?;
-    let meta_stands = existing::meta_stands(&request, store)?;
-    let outdated = backend.as_ref().map(|it| existing::outdated(it, &request, requirement)).unwrap_or_default();
+    let Existing { backend, outdated, meta_stands } = existing::decide(&request, store, requirement)?;
     let installed = match backend.filter(|_| outdated.is_empty()) {
-        Some(installed) if meta_stands => return Ok(Prepared::AlreadyInstalled(installed)),
+        Some(installed) if meta_stands && !verifies_again(&request, requirement) => {
+            // What a killed process left is nobody's any more, and no reason to fail.
+            if let Err(error) = store.tidy() {
+                tracing::warn!(%error, "what an earlier installation left cannot be removed");
+            }
+            return Ok(Prepared::AlreadyInstalled(installed));
+        }
         installed => installed,
     };
     let sources = Sources::of(&request.target)?;
     Ok(Prepared::Ready(Box::new(Plan { request, requirement, sources, store, installed, outdated })))
+}
+
+/// Whether what is installed must show its signatures, and not only say that it had some.
+fn verifies_again(request: &Request<'_>, requirement: Requirement<'_>) -> bool {
+    request.strictness == Strictness::Strict && matches!(requirement, Requirement::Verify(_))
 }
 
 impl<'a> Plan<'a> {
@@ -116,7 +145,7 @@ impl<'a> Plan<'a> {
     #[must_use]
     pub fn policy(&self) -> Option<&'a Policy> {
         match self.requirement {
-            Requirement::Verify(policy) if self.installed.is_none() => Some(policy),
+            Requirement::Verify(policy) if self.installed.is_none() || self.verifies_again() => Some(policy),
             _ => None,
         }
     }
@@ -136,27 +165,84 @@ impl<'a> Plan<'a> {
     /// Installs. `verifier` is needed where there is a [`Self::policy`].
     ///
     /// A rejected image is final; only a source that cannot be reached is passed over for a mirror.
-    pub async fn install(self, services: Services<'_>, verifier: Option<&Verifier>) -> Result<Outcome, InstallError> {
-        if let Some(installed) = &self.installed {
-            let work = self.store.begin()?;
-            let path = installed.path.clone();
-            let written = records::write_meta(&work, &self.request, &installed.metadata, (services.clock)());
-            let meta_path = written.map_err(|source| InstallError::MetaEntry { path: path.clone(), source })?;
-            let restored = work.restored().to_vec();
-            let (attempts, outdated) = (Vec::new(), Vec::new());
-            return Ok(Outcome { path, meta_path, receipt: None, verdict: None, attempts, restored, outdated });
+    pub async fn install(
+        mut self,
+        services: Services<'_>,
+        verifier: Option<&Verifier>,
+    ) -> Result<Outcome, InstallError> {
+        if let Some(installed) = self.installed.take() {
+            if self.is_still_accepted(&installed, services, verifier)? {
+                return self.complete(installed, services).await;
+            }
+            self.outdated.push(Outdated::Policy);
         }
         let origin = self.sources.resolve(services.registry).await?;
         let (installable, verdict) = self.judge(&origin, services, verifier).await?;
         let image = Image::select(services.registry, &origin, &installable, &self.request.platform).await?;
-        let work = self.store.begin()?;
+        let work = self.store.begin_in_turn(|waiting| services.transfer.set_waiting(waiting)).await?;
+        let (grounds, _) = self.grounds(&work)?;
         let restored = work.restored().to_vec();
         let unpacked = unpacking::unpack(&work, services, &origin, &image).await?;
         let receipt = records::receipt(&self.request, &origin, &installable, &image, &unpacked, (services.clock)());
-        let outdated = self.outdated.clone();
-        let (path, meta_path) = self.activate(work, unpacked, &receipt).await?;
-        let attempts = origin.attempts;
-        Ok(Outcome { path, meta_path, receipt: Some(receipt), verdict, attempts, restored, outdated })
+        let outdated = std::mem::take(&mut self.outdated);
+        services.transfer.activating();
+        let Made { path, meta_path, warnings } = self.activate(work, unpacked, &receipt, grounds).await?;
+        let (attempts, receipt) = (origin.attempts, Some(receipt));
+        Ok(Outcome { path, meta_path, receipt, already: None, verdict, attempts, restored, outdated, warnings })
+    }
+
+    fn verifies_again(&self) -> bool {
+        verifies_again(&self.request, self.requirement)
+    }
+
+    /// Whether the bundles of what is installed satisfy the policy still; asked in strict mode only.
+    fn is_still_accepted(
+        &self,
+        installed: &Installed,
+        services: Services<'_>,
+        verifier: Option<&Verifier>,
+    ) -> Result<bool, InstallError> {
+        let (Requirement::Verify(policy), true) = (self.requirement, self.verifies_again()) else { return Ok(true) };
+        let Some(receipt) = &installed.receipt else { return Ok(false) };
+        let verifier = verifier.ok_or(InstallError::VerifierMissing)?;
+        let verdict = receipt.reverify(self.sources.asked(), verifier, policy, (services.clock)())?;
+        Ok(matches!(verdict, Verdict::Verified(..)))
+    }
+
+    /// Leaves what is installed, and makes the meta entry's directory where it is missing.
+    async fn complete(self, installed: Box<Installed>, services: Services<'_>) -> Result<Outcome, InstallError> {
+        let work = self.store.begin_in_turn(|waiting| services.transfer.set_waiting(waiting)).await?;
+        let (grounds, existing) = self.grounds(&work)?;
+        let path = installed.path.clone();
+        if existing.backend.is_none_or(|backend| *backend != *installed) {
+            return Err(StoreError::Occupied { path, reason: store::CHANGED }.into());
+        }
+        let written = records::write_meta(&work, &self.request, &installed.metadata, (services.clock)(), &grounds.meta);
+        let meta = written.map_err(|source| InstallError::MetaEntry { path: path.clone(), source })?;
+        let (meta_path, warnings) = meta.map(|meta| (meta.path, meta.warnings)).unzip();
+        Ok(Outcome {
+            path,
+            meta_path,
+            receipt: None,
+            already: existing.meta_stands.then_some(installed),
+            verdict: None,
+            attempts: Vec::new(),
+            restored: work.restored().to_vec(),
+            outdated: Vec::new(),
+            warnings: warnings.unwrap_or_default(),
+        })
+    }
+
+    /// Decides again what was decided without the lock, so that nothing is replaced that came meanwhile and may not be.
+    fn grounds(&self, work: &Work) -> Result<(Grounds, Existing), InstallError> {
+        let Request { target, force, .. } = &self.request;
+        // What is seen here is what may be replaced; the decision is about nothing that came before.
+        let backend = work.expected(&target.concrete.name, *force)?;
+        let meta = match target.meta {
+            Some((meta, _)) => work.expected(&meta.name, *force)?,
+            None => Expected::Seen(None),
+        };
+        Ok((Grounds { backend, meta }, existing::decide(&self.request, self.store, self.requirement)?))
     }
 
     /// The question of integrity, answered before anything is written.
@@ -194,17 +280,24 @@ impl<'a> Plan<'a> {
         work: Work,
         unpacked: unpacking::Unpacked,
         receipt: &Receipt,
-    ) -> Result<(PathBuf, Option<PathBuf>), InstallError> {
+        grounds: Grounds,
+    ) -> Result<Made, InstallError> {
         let metadata = records::metadata(&self.request, receipt);
         unpacked.record(&metadata, receipt)?;
-        let (name, force) = (self.request.target.concrete.name.clone(), self.request.force);
+        let name = self.request.target.concrete.name.clone();
         let activated = tokio::task::spawn_blocking(move || {
-            let path = work.activate(unpacked.staging, &name, force)?;
-            Ok::<_, StoreError>((work, path))
+            let activated = work.activate(unpacked.staging, &name, &grounds.backend)?;
+            Ok::<_, StoreError>((work, activated))
         });
-        let (work, path) = activated.await.map_err(InstallError::interrupted)??;
-        match records::write_meta(&work, &self.request, &metadata, receipt.installed_at) {
-            Ok(meta) => Ok((path, meta)),
+        let (work, Activated { path, mut warnings }) = activated.await.map_err(InstallError::interrupted)??;
+        match records::write_meta(&work, &self.request, &metadata, receipt.installed_at, &grounds.meta) {
+            Ok(meta) => {
+                let meta_path = meta.map(|mut meta| {
+                    warnings.append(&mut meta.warnings);
+                    meta.path
+                });
+                Ok(Made { path, meta_path, warnings })
+            }
             // The two outcomes are told apart: what was asked for is half done.
             Err(source) => Err(InstallError::MetaEntry { path, source }),
         }

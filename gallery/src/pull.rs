@@ -1,20 +1,21 @@
 //! Bytes from a registry to a file: counted, hashed while they are written, and resumed where they broke off.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use countersign_oci::index::Descriptor;
 use countersign_oci::{Class, Digest, DigestHasher, Registry, RegistryError, Repository};
 use futures_util::StreamExt as _;
-use rustix::fs::OFlags;
 use tokio::sync::mpsc;
 
+use crate::confine::{RelativePath, Root};
 use crate::limits;
 
 /// How much of an image has arrived, for whoever shows it.
@@ -22,6 +23,8 @@ use crate::limits;
 pub struct Transfer {
     expected: AtomicU64,
     arrived: AtomicU64,
+    waiting: AtomicBool,
+    activating: AtomicBool,
 }
 
 /// Why a layer did not arrive.
@@ -79,6 +82,26 @@ impl Transfer {
     #[must_use]
     pub fn arrived(&self) -> u64 {
         self.arrived.load(Ordering::Relaxed)
+    }
+
+    /// Whether another process works in the backends path, and is waited for.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Whether the backend is about to take its place: who gives the installation up now cannot tell whether it has.
+    #[must_use]
+    pub fn is_activating(&self) -> bool {
+        self.activating.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_waiting(&self, waiting: bool) {
+        self.waiting.store(waiting, Ordering::Relaxed);
+    }
+
+    pub(crate) fn activating(&self) {
+        self.activating.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn expect(&self, bytes: u64) {
@@ -217,10 +240,22 @@ struct PartialFile {
 
 impl PartialFile {
     /// Opens the file and hashes what is in it; what is longer than the layer is thrown away.
+    ///
+    /// Anything else than a regular file of one name is replaced: a write to it could go elsewhere, or wait for ever.
     fn open(path: &Path, size: u64) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).read(true).write(true).mode(0o600);
-        let file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)?;
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let mut root = Root::open(parent)?;
+        let name = RelativePath::parse(name.as_bytes()).map_err(io::Error::other)?;
+        let name = name.ok_or(io::ErrorKind::InvalidInput)?;
+        let file = match root.open_or_create_file(&name) {
+            Ok(file) if file.metadata()?.nlink() == 1 => file,
+            _ => {
+                root.remove(&name)?;
+                root.open_or_create_file(&name)?
+            }
+        };
         let mut partial = Self { file, hasher: DigestHasher::new(), length: 0 };
         if partial.file.metadata()?.len() > size {
             return partial.restart();
@@ -298,11 +333,32 @@ mod tests {
     }
 
     #[test]
-    fn a_partial_file_that_is_a_link_is_not_written_through() {
+    fn a_partial_file_that_is_something_else_is_replaced_and_not_written_through() {
         let directory = tempfile::tempdir().unwrap();
         let (victim, path) = (directory.path().join("victim"), directory.path().join("layer.partial"));
-        std::fs::write(&victim, "untouched").unwrap();
-        std::os::unix::fs::symlink(&victim, &path).unwrap();
-        assert!(PartialFile::open(&path, 3).is_err());
+        let link = |_| std::os::unix::fs::symlink(&victim, &path).unwrap();
+        let second_name = |_| std::fs::hard_link(&victim, &path).unwrap();
+        let subdirectory = |_| std::fs::create_dir_all(path.join("d")).unwrap();
+        let makes: [&dyn Fn(()); 3] = [&link, &second_name, &subdirectory];
+        for make in makes {
+            std::fs::write(&victim, "untouched").unwrap();
+            make(());
+            let file = PartialFile::open(&path, 3).unwrap();
+            assert_eq!(file.length, 0);
+            assert!(path.symlink_metadata().unwrap().is_file());
+            assert_eq!(std::fs::read_to_string(&victim).unwrap(), "untouched");
+            std::fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_fifo_in_the_place_of_a_partial_file_is_not_waited_for() {
+        use rustix::fs::{CWD, FileType, Mode};
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("layer.partial");
+        rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        assert_eq!(PartialFile::open(&path, 3).unwrap().length, 0);
+        assert!(path.symlink_metadata().unwrap().is_file());
     }
 }

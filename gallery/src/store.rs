@@ -7,22 +7,22 @@
 //!
 //! The hidden area exists while somebody works in it. Whoever opens it next repairs what a killed process left.
 
+mod area;
 mod lock;
 mod metadata;
 mod receipt;
+mod work;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use countersign_oci::Digest;
-use tempfile::TempDir;
-
-use self::lock::Lock;
 pub use self::metadata::Metadata;
 pub use self::receipt::{Receipt, SCHEMA as RECEIPT_SCHEMA, SignatureRecord, Verification};
+pub(crate) use self::work::{Activated, CHANGED, Expected, Staging, Work};
 use crate::confine::{RelativePath, Root};
-use crate::exchange::{self, Method, Replaced};
+use crate::exchange::Method;
 use crate::limits;
 use crate::name::EntryName;
 
@@ -31,6 +31,7 @@ use crate::name::EntryName;
 pub struct Store {
     path: PathBuf,
     method: Method,
+    patience: Duration,
 }
 
 /// What stands under an entry's name.
@@ -41,17 +42,26 @@ pub enum State {
     Absent,
     /// A backend.
     Backend(Box<Installed>),
-    /// A meta entry's directory.
+    /// What was a backend by its records, and cannot be run.
+    Broken {
+        /// What the records say. At least one of them names this entry.
+        installed: Box<Installed>,
+        /// What it lacks.
+        reason: &'static str,
+    },
+    /// An empty directory.
+    Empty,
+    /// A meta entry's directory, which holds nothing but LocalAI's record.
     Meta {
         /// The concrete entry that it stands for.
         concrete: EntryName,
+        /// The record.
+        metadata: Box<Metadata>,
     },
-    /// Something that no installation made, or that lost what makes it a backend.
+    /// Something that is not known to come from an installation.
     Other {
         /// Why it is not taken for a backend.
         reason: &'static str,
-        /// Whether it has records of an installation and so may be replaced.
-        ours: bool,
     },
 }
 
@@ -66,16 +76,16 @@ pub struct Listed {
 }
 
 /// An installed backend.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Installed {
     /// Its name.
     pub name: EntryName,
     /// Its directory.
     pub path: PathBuf,
-    /// What LocalAI reads about it.
+    /// What LocalAI reads about it; empty where that is a record of another entry.
     pub metadata: Metadata,
-    /// What countersign recorded when it was installed, where it was countersign.
+    /// What countersign recorded when it was installed, where it was countersign that installed this very entry.
     pub receipt: Option<Receipt>,
 }
 
@@ -110,28 +120,27 @@ pub enum StoreError {
     },
 }
 
-/// The right to change a backends path: one process at a time, and everything it leaves behind is removed with it.
-#[derive(Debug)]
-pub(crate) struct Work {
-    store: Store,
-    /// Directories that did not exist before, the outermost first.
-    created: Vec<PathBuf>,
-    /// Names that a killed process had left without their backend, put back.
-    restored: Vec<String>,
-    lock: Option<Lock>,
-}
-
-/// A directory in which one backend is prepared.
-#[derive(Debug)]
-pub(crate) struct Staging {
-    directory: TempDir,
+/// What [`Store::recover`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Recovery {
+    /// Another process works in the backends path, so what is seen there may be about to change.
+    Busy,
+    /// Nobody does; the names of backends that a killed process had set aside, now back.
+    Done(Vec<String>),
 }
 
 impl Store {
     /// Names a backends path, which need not exist.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), method: Method::Exchange }
+        Self { path: path.into(), method: Method::Exchange, patience: limits::LOCK_PATIENCE }
+    }
+
+    /// Waits at most this long for another process that works in the path, in place of a minute.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Replaces backends by two renames even where the file system offers to exchange directories in one step.
@@ -161,23 +170,31 @@ impl Store {
             status => status.map_err(disk)?,
         };
         if !status.is_dir() {
-            return Ok(State::Other { reason: "it is not a directory", ours: false });
+            return Ok(State::Other { reason: "it is not a directory" });
         }
-        if fs::read_dir(&path).map_err(disk)?.next().is_none() {
-            return Ok(State::Other { reason: "it is empty", ours: true });
+        let mut entries = fs::read_dir(&path).map_err(disk)?;
+        let (first, second) = (entries.next(), entries.next());
+        if first.is_none() {
+            return Ok(State::Empty);
         }
         let mut root = Root::open(&path).map_err(disk)?;
-        let metadata: Option<Metadata> = read_record(&mut root, METADATA);
-        let runs = fixed(RUN_FILE).is_some_and(|run| root.open_file(&run).is_ok());
-        Ok(match metadata {
-            Some(Metadata { meta_backend_for: Some(concrete), .. }) => State::Meta { concrete },
-            metadata if runs => {
-                let receipt = read_record(&mut root, RECEIPT);
-                let metadata = metadata.unwrap_or_default();
-                State::Backend(Box::new(Installed { name: name.clone(), path, metadata, receipt }))
-            }
-            Some(_) => State::Other { reason: "it has no run.sh", ours: true },
-            None => State::Other { reason: "it is no backend", ours: false },
+        let metadata = read_record::<Metadata>(&mut root, METADATA).filter(|metadata| metadata.is_of(name));
+        if let Some(Metadata { meta_backend_for: Some(concrete), .. }) = &metadata {
+            let concrete = concrete.clone();
+            return Ok(match metadata {
+                Some(metadata) if second.is_none() => State::Meta { concrete, metadata: Box::new(metadata) },
+                _ => State::Other { reason: "it holds more than the record of a meta entry" },
+            });
+        }
+        let receipt = read_record::<Receipt>(&mut root, RECEIPT).filter(|receipt| receipt.is_of(name));
+        let recorded = metadata.is_some() || receipt.is_some();
+        let metadata = metadata.unwrap_or_default();
+        let installed = Box::new(Installed { name: name.clone(), path, metadata, receipt });
+        Ok(match run_file(&mut root) {
+            RunFile::Executable => State::Backend(installed),
+            RunFile::Lacking(reason) if recorded => State::Broken { installed, reason },
+            RunFile::Lacking(_) => State::Other { reason: "it is no backend" },
+            RunFile::Unknown => State::Other { reason: "its run.sh is not a file that can be read" },
         })
     }
 
@@ -199,144 +216,30 @@ impl Store {
         found.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(found)
     }
-
-    /// Takes the lock, makes the directories that are missing, and repairs what a killed process left.
-    pub(crate) fn begin(&self) -> Result<Work, StoreError> {
-        let area = self.path.join(AREA);
-        let mut work = Work { store: self.clone(), created: Vec::new(), restored: Vec::new(), lock: None };
-        work.create_directories(&self.path)?;
-        let lock = Lock::acquire(&area, &area.join("lock"));
-        let disk = |path: &Path| {
-            let path = path.to_owned();
-            move |source| StoreError::Disk { action: "prepare", path, source }
-        };
-        work.lock = Some(lock.map_err(disk(&area))?.ok_or_else(|| StoreError::Busy { path: self.path.clone() })?);
-        let aside = area.join(ASIDE);
-        work.restored =
-            exchange::recover(&aside, |name| Some(self.directory(&name.parse().ok()?))).map_err(disk(&aside))?;
-        exchange::remove(&area.join(STAGING)).map_err(disk(&area))?;
-        Ok(work)
-    }
-}
-
-impl Work {
-    /// The backends path.
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
-    }
-
-    /// Names whose backend a killed process had set aside, now back in their place.
-    pub(crate) fn restored(&self) -> &[String] {
-        &self.restored
-    }
-
-    /// An empty directory on the backends' own file system.
-    pub(crate) fn stage(&self) -> Result<Staging, StoreError> {
-        let parent = self.area().join(STAGING);
-        let disk = |source| StoreError::Disk { action: "write", path: parent.clone(), source };
-        fs::create_dir_all(&parent).map_err(disk)?;
-        let directory = tempfile::Builder::new().prefix("").tempdir_in(&parent).map_err(disk)?;
-        let staging = Staging { directory };
-        make_directory(&staging.tree()).map_err(disk)?;
-        Ok(staging)
-    }
-
-    /// The file that holds a layer once all of it was verified.
-    pub(crate) fn blob(&self, digest: Digest) -> PathBuf {
-        self.area().join(BLOBS).join(digest.hex())
-    }
-
-    /// The file in which a layer arrives.
-    pub(crate) fn partial(&self, digest: Digest) -> Result<PathBuf, StoreError> {
-        let parent = self.area().join(BLOBS);
-        match fs::create_dir_all(&parent) {
-            Ok(()) => Ok(parent.join(format!("{}.partial", digest.hex()))),
-            Err(source) => Err(StoreError::Disk { action: "write", path: parent, source }),
-        }
-    }
-
-    /// Makes a prepared directory the one that stands under a name. The one before is gone when this returns.
-    ///
-    /// What is no installation's is left in place, unless `force` says that it may go.
-    pub(crate) fn activate(&self, staging: Staging, name: &EntryName, force: bool) -> Result<PathBuf, StoreError> {
-        let live = self.store.directory(name);
-        let disk = |source| StoreError::Disk { action: "activate", path: live.clone(), source };
-        let tree = staging.tree();
-        exchange::sync_tree(&tree).map_err(disk)?;
-        let aside = self.area().join(ASIDE).join(name.as_str());
-        match self.store.state(name)? {
-            State::Absent => exchange::place(&tree, &live).map_err(disk)?,
-            State::Other { reason, ours: false } if !force => {
-                return Err(StoreError::Occupied { path: live, reason });
-            }
-            _ => {
-                let replaced = exchange::replace(&tree, &live, &aside, self.store.method).map_err(disk)?;
-                exchange::sync_directory(&self.store.path).map_err(disk)?;
-                if replaced == Replaced::Aside {
-                    exchange::remove(&aside).map_err(disk)?;
-                }
-            }
-        }
-        exchange::sync_directory(&self.store.path).map_err(disk)?;
-        Ok(live)
-    }
-
-    fn area(&self) -> PathBuf {
-        self.store.path.join(AREA)
-    }
-
-    fn create_directories(&mut self, path: &Path) -> Result<(), StoreError> {
-        if path.is_dir() || path.as_os_str().is_empty() {
-            return Ok(());
-        }
-        if let Some(parent) = path.parent() {
-            self.create_directories(parent)?;
-        }
-        match make_directory(path) {
-            Ok(()) => self.created.push(path.to_owned()),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(source) => return Err(StoreError::Disk { action: "create", path: path.to_owned(), source }),
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Work {
-    /// Leaves no trace but what was activated. What cannot be removed now is removed by whoever begins next.
-    fn drop(&mut self) {
-        if let Some(lock) = self.lock.take() {
-            let area = self.area();
-            for part in [STAGING, BLOBS] {
-                // A pull that was given up may make one more file while its directory is being removed.
-                let removed = (0..REMOVALS).any(|_| exchange::remove(&area.join(part)).is_ok());
-                if !removed {
-                    tracing::warn!(path = %area.join(part).display(), "cannot be removed now");
-                }
-            }
-            // Only when empty: what could not be put back stays.
-            let _ = fs::remove_dir(area.join(ASIDE));
-            lock.remove(&area);
-        }
-        for directory in self.created.iter().rev() {
-            if fs::remove_dir(directory).is_err() {
-                return;
-            }
-        }
-    }
-}
-
-impl Staging {
-    /// The directory that will be activated.
-    pub(crate) fn tree(&self) -> PathBuf {
-        self.directory.path().join("tree")
-    }
 }
 
 /// Whether a tree has a `run.sh` that can be run: a regular file with the executable bit, in the tree itself.
 pub(crate) fn has_run_file(root: &mut Root) -> bool {
-    let file = fixed(RUN_FILE).and_then(|run| root.open_file(&run).ok());
-    let executable = |file: fs::File| rustix::fs::fstat(&file).is_ok_and(|status| status.st_mode & 0o100 != 0);
-    file.is_some_and(executable)
+    matches!(run_file(root), RunFile::Executable)
+}
+
+enum RunFile {
+    Executable,
+    /// It is not there, or was never meant to be run.
+    Lacking(&'static str),
+    /// Something else stands there, or it cannot be looked at.
+    Unknown,
+}
+
+fn run_file(root: &mut Root) -> RunFile {
+    let Some(run) = fixed(RUN_FILE) else { return RunFile::Unknown };
+    let status = root.open_file(&run).and_then(|file| Ok(rustix::fs::fstat(&file)?));
+    match status {
+        Ok(status) if status.st_mode & 0o100 != 0 => RunFile::Executable,
+        Ok(_) => RunFile::Lacking("its run.sh is not executable"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => RunFile::Lacking("it has no run.sh"),
+        Err(_) => RunFile::Unknown,
+    }
 }
 
 /// Writes a record into a tree; whatever the image shipped under that name is removed first.
@@ -373,186 +276,17 @@ pub(crate) const RUN_FILE: &str = "run.sh";
 pub(crate) const METADATA: &str = "metadata.json";
 /// Our record.
 pub(crate) const RECEIPT: &str = "receipt.json";
-/// Not a name of an entry, so no backend is ever taken for it.
-const AREA: &str = ".countersign";
-/// Attempts to remove what may still be written to.
-const REMOVALS: usize = 8;
-const STAGING: &str = "staging";
-const BLOBS: &str = "blobs";
-const ASIDE: &str = "aside";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    struct Scene {
-        directory: tempfile::TempDir,
-        store: Store,
-    }
-
-    impl Scene {
-        fn new() -> Self {
-            let directory = tempfile::tempdir().unwrap();
-            let store = Store::new(directory.path().join("a/backends"));
-            Self { directory, store }
-        }
-
-        fn install(&self, method: Method, text: &str) -> PathBuf {
-            let store = match method {
-                Method::Exchange => self.store.clone(),
-                Method::TwoRenames => self.store.clone().with_two_renames(),
-            };
-            let work = store.begin().unwrap();
-            work.activate(stage(&work, text), &name(), false).unwrap()
-        }
-
-        fn content(&self) -> Option<String> {
-            fs::read_to_string(self.store.directory(&name()).join(RUN_FILE)).ok()
-        }
-
-        fn names(&self) -> Vec<String> {
-            let mut names: Vec<_> = fs::read_dir(self.store.path())
-                .unwrap()
-                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                .collect();
-            names.sort();
-            names
-        }
-    }
-
-    fn name() -> EntryName {
-        "x".parse().unwrap()
-    }
-
-    fn stage(work: &Work, text: &str) -> Staging {
-        let staging = work.stage().unwrap();
-        fs::write(staging.tree().join(RUN_FILE), text).unwrap();
-        fs::write(staging.tree().join(METADATA), "{\"name\": \"x\"}").unwrap();
-        staging
-    }
-
-    #[test]
-    fn an_installation_leaves_the_backend_and_nothing_else() {
-        for method in [Method::Exchange, Method::TwoRenames] {
-            let scene = Scene::new();
-            scene.install(method, "one");
-            assert_eq!(scene.content().as_deref(), Some("one"));
-            scene.install(method, "two");
-            assert_eq!(scene.content().as_deref(), Some("two"));
-            assert_eq!(scene.names(), ["x"], "{method:?}");
-        }
-    }
-
-    #[test]
-    fn work_that_is_given_up_leaves_not_even_directories() {
-        let scene = Scene::new();
-        let work = scene.store.begin().unwrap();
-        let _staging = stage(&work, "one");
-        fs::write(work.partial(Digest::of(b"layer")).unwrap(), "part").unwrap();
-        drop(work);
-        assert_eq!(fs::read_dir(scene.directory.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn one_process_works_at_a_time() {
-        let scene = Scene::new();
-        let work = scene.store.begin().unwrap();
-        assert!(matches!(scene.store.begin(), Err(StoreError::Busy { .. })));
-        drop(work);
-        scene.store.begin().unwrap();
-    }
-
-    #[test]
-    fn a_process_killed_between_two_renames_loses_no_backend() {
-        let scene = Scene::new();
-        scene.install(Method::TwoRenames, "old");
-        let area = scene.store.path().join(AREA);
-        exchange::set_aside(&scene.store.directory(&name()), &area.join(ASIDE).join("x")).unwrap();
-        fs::create_dir_all(area.join(STAGING).join("abc/tree")).unwrap();
-        assert_eq!(scene.content(), None);
-
-        let work = scene.store.begin().unwrap();
-        assert_eq!(work.restored(), ["x"]);
-        assert_eq!(scene.content().as_deref(), Some("old"));
-        drop(work);
-        assert_eq!(scene.names(), ["x"]);
-    }
-
-    #[test]
-    fn a_process_killed_after_the_exchange_leaves_the_new_backend() {
-        for method in [Method::Exchange, Method::TwoRenames] {
-            let scene = Scene::new();
-            scene.install(Method::Exchange, "old");
-            let work = scene.store.begin().unwrap();
-            let staging = stage(&work, "new");
-            let aside = work.area().join(ASIDE).join("x");
-            exchange::replace(&staging.tree(), &scene.store.directory(&name()), &aside, method).unwrap();
-            // A killed process runs no destructor; its lock goes with it.
-            let Staging { directory } = staging;
-            let _ = directory.keep();
-            let mut work = std::mem::ManuallyDrop::new(work);
-            drop(work.lock.take());
-
-            drop(scene.store.begin().unwrap());
-            assert_eq!(scene.content().as_deref(), Some("new"), "{method:?}");
-            assert_eq!(scene.names(), ["x"], "{method:?}");
-        }
-    }
-
-    #[test]
-    fn leftovers_are_never_taken_for_backends() {
-        let scene = Scene::new();
-        scene.install(Method::Exchange, "one");
-        let work = scene.store.begin().unwrap();
-        let _staging = stage(&work, "half");
-        let names: Vec<_> = scene.store.list().unwrap().into_iter().map(|listed| listed.name.to_string()).collect();
-        assert_eq!(names, ["x"]);
-    }
-
-    #[test]
-    fn what_nobody_installed_is_not_replaced() {
-        let scene = Scene::new();
-        let live = scene.store.directory(&name());
-        fs::create_dir_all(&live).unwrap();
-        fs::write(live.join("notes.txt"), "mine").unwrap();
-        let work = scene.store.begin().unwrap();
-        let error = work.activate(stage(&work, "new"), &name(), false).unwrap_err();
-        assert!(matches!(error, StoreError::Occupied { .. }), "{error:?}");
-        assert!(live.join("notes.txt").exists());
-        work.activate(stage(&work, "new"), &name(), true).unwrap();
-        drop(work);
-        assert_eq!(scene.content().as_deref(), Some("new"));
-
-        fs::remove_dir_all(&live).unwrap();
-        fs::write(&live, "a file").unwrap();
-        assert!(matches!(scene.store.state(&name()).unwrap(), State::Other { ours: false, .. }));
-        fs::remove_file(&live).unwrap();
-        std::os::unix::fs::symlink(scene.directory.path(), &live).unwrap();
-        assert!(matches!(scene.store.state(&name()).unwrap(), State::Other { ours: false, .. }));
-    }
-
-    #[test]
-    fn a_damaged_record_hides_no_other_backend() {
-        let scene = Scene::new();
-        scene.install(Method::Exchange, "one");
-        let other = scene.store.path().join("y");
-        fs::create_dir(&other).unwrap();
-        fs::write(other.join(METADATA), "{broken").unwrap();
-        fs::write(other.join(RUN_FILE), "#!").unwrap();
-        let list = scene.store.list().unwrap();
-        assert_eq!(list.len(), 2);
-        for listed in list {
-            let State::Backend(installed) = listed.state.unwrap() else { panic!("not a backend") };
-            assert!(installed.receipt.is_none());
-        }
-    }
-
     #[test]
     fn a_record_that_is_a_link_is_replaced_and_not_written_through() {
-        let scene = Scene::new();
-        let victim = scene.directory.path().join("victim");
+        let directory = tempfile::tempdir().unwrap();
+        let victim = directory.path().join("victim");
         fs::write(&victim, "untouched").unwrap();
-        let tree = scene.directory.path().join("tree");
+        let tree = directory.path().join("tree");
         fs::create_dir(&tree).unwrap();
         std::os::unix::fs::symlink(&victim, tree.join(METADATA)).unwrap();
         let mut root = Root::open(&tree).unwrap();
@@ -578,5 +312,127 @@ mod tests {
         fs::remove_file(&run).unwrap();
         fs::create_dir(&run).unwrap();
         assert!(!check());
+    }
+
+    fn write(path: &Path, text: &str, mode: u32) {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// What a directory with a name and these files, of text and mode, is taken for.
+    fn state(files: &[(&str, &str, u32)]) -> State {
+        let directory = tempfile::tempdir().unwrap();
+        let live = directory.path().join("x");
+        fs::create_dir(&live).unwrap();
+        for (name, text, mode) in files {
+            write(&live.join(name), text, *mode);
+        }
+        Store::new(directory.path()).state(&"x".parse().unwrap()).unwrap()
+    }
+
+    fn receipt(entry: &str) -> String {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        serde_json::json!({
+            "schema": RECEIPT_SCHEMA, "gallery": "g", "entry": entry, "asked": "quay.io/a/b:c", "index_digest": digest,
+            "platform_digest": digest, "platform": "linux/amd64", "served_by": "quay.io/a/b",
+            "installed_at": "2026-08-01T10:00:00Z", "layers": [], "files": 1, "bytes": 1, "verification": null,
+        })
+        .to_string()
+    }
+
+    const RUN: (&str, &str, u32) = (RUN_FILE, "#!/bin/sh\n", 0o755);
+
+    #[test]
+    fn a_backend_has_a_run_file_and_records_of_its_own_name() {
+        assert!(matches!(state(&[]), State::Empty));
+        let State::Backend(bare) = state(&[RUN]) else { panic!("no backend") };
+        assert_eq!((&bare.metadata, &bare.receipt), (&Metadata::default(), &None));
+        for (name, own) in [
+            (r#"{"name": "x", "alias": "a"}"#, true),
+            (r#"{"alias": "a"}"#, true),
+            (r#"{"name": "y", "alias": "a"}"#, false),
+        ] {
+            let State::Backend(installed) = state(&[RUN, (METADATA, name, 0o644)]) else { panic!("no backend") };
+            assert_eq!(installed.metadata.alias.is_some(), own, "{name}");
+        }
+        for (entry, own) in [("x", true), ("y", false)] {
+            let State::Backend(installed) = state(&[RUN, (RECEIPT, &receipt(entry), 0o644)]) else {
+                panic!("no backend")
+            };
+            assert_eq!(installed.receipt.is_some(), own, "the receipt of {entry}");
+        }
+        let unknown = receipt("x").replace(RECEIPT_SCHEMA, "countersign.dev/receipt/v2");
+        let State::Backend(installed) = state(&[RUN, (RECEIPT, &unknown, 0o644)]) else { panic!("no backend") };
+        assert!(installed.receipt.is_none());
+    }
+
+    #[test]
+    fn only_what_has_records_of_its_own_name_is_taken_for_what_is_left_of_a_backend() {
+        let (own, other) = (r#"{"name": "x"}"#, r#"{"name": "y"}"#);
+        let idle = (RUN_FILE, "#!/bin/sh\n", 0o644);
+        for files in
+            [&[(METADATA, own, 0o644)][..], &[(RECEIPT, &receipt("x"), 0o644)], &[(METADATA, own, 0o644), idle]]
+        {
+            assert!(matches!(state(files), State::Broken { .. }), "{files:?}");
+        }
+        let mine = ("notes.txt", "mine", 0o644);
+        for files in [
+            &[mine][..],
+            &[mine, (METADATA, other, 0o644)],
+            &[mine, (METADATA, "{broken", 0o644)],
+            &[mine, (RECEIPT, &receipt("y"), 0o644)],
+            &[mine, idle],
+        ] {
+            assert!(matches!(state(files), State::Other { .. }), "{files:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_file_that_cannot_be_judged_says_nothing_about_the_backend() {
+        let directory = tempfile::tempdir().unwrap();
+        let live = directory.path().join("x");
+        fs::create_dir(&live).unwrap();
+        write(&live.join(METADATA), r#"{"name": "x"}"#, 0o644);
+        std::os::unix::fs::symlink("elsewhere", live.join(RUN_FILE)).unwrap();
+        let state = Store::new(directory.path()).state(&"x".parse().unwrap()).unwrap();
+        assert!(matches!(state, State::Other { .. }), "{state:?}");
+    }
+
+    #[test]
+    fn a_meta_entry_has_its_record_and_nothing_else() {
+        let record = (METADATA, r#"{"name": "x", "meta_backend_for": "y"}"#, 0o644);
+        assert!(matches!(state(&[record]), State::Meta { concrete, .. } if concrete.as_str() == "y"));
+        assert!(matches!(state(&[record, ("notes.txt", "mine", 0o644)]), State::Other { .. }));
+        let other = (METADATA, r#"{"name": "z", "meta_backend_for": "y"}"#, 0o644);
+        assert!(matches!(state(&[other]), State::Other { .. }));
+    }
+
+    #[test]
+    fn what_is_no_directory_is_no_backend() {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, live) = (Store::new(directory.path()), directory.path().join("x"));
+        fs::write(&live, "a file").unwrap();
+        assert!(matches!(store.state(&"x".parse().unwrap()).unwrap(), State::Other { .. }));
+        fs::remove_file(&live).unwrap();
+        std::os::unix::fs::symlink(directory.path(), &live).unwrap();
+        assert!(matches!(store.state(&"x".parse().unwrap()).unwrap(), State::Other { .. }));
+    }
+
+    #[test]
+    fn a_damaged_record_hides_no_other_backend() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, record) in [("x", r#"{"name": "x"}"#), ("y", "{broken")] {
+            let live = directory.path().join(name);
+            fs::create_dir(&live).unwrap();
+            write(&live.join(METADATA), record, 0o644);
+            write(&live.join(RUN_FILE), "#!", 0o755);
+        }
+        let list = Store::new(directory.path()).list().unwrap();
+        assert_eq!(list.len(), 2);
+        for listed in list {
+            let State::Backend(installed) = listed.state.unwrap() else { panic!("not a backend") };
+            assert!(installed.receipt.is_none());
+        }
     }
 }

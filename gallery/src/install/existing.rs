@@ -40,7 +40,7 @@ pub enum Outdated {
 }
 
 /// The backend that stands under the entry's name, or the reason why nothing can be put there.
-pub(super) fn backend(request: &Request<'_>, store: &Store) -> Result<Option<Box<Installed>>, InstallError> {
+fn backend(request: &Request<'_>, store: &Store) -> Result<Option<Box<Installed>>, InstallError> {
     let name = &request.target.concrete.name;
     let occupied = |reason| StoreError::Occupied { path: store.directory(name), reason };
     match store.state(name)? {
@@ -51,20 +51,48 @@ pub(super) fn backend(request: &Request<'_>, store: &Store) -> Result<Option<Box
         }
         State::Backend(installed) if is_from(&installed, request) => Ok(Some(installed)),
         State::Backend(_) => Err(occupied("it was installed from another gallery").into()),
+        State::Broken { installed, .. } if is_from(&installed, request) => Ok(None),
+        State::Broken { .. } => Err(occupied("it is what is left of another gallery's backend").into()),
         State::Meta { .. } => Err(occupied("it is the directory of a meta entry").into()),
-        State::Other { reason, ours: false } => Err(occupied(reason).into()),
-        State::Absent | State::Other { .. } => Ok(None),
+        State::Other { reason } => Err(occupied(reason).into()),
+        State::Absent | State::Empty => Ok(None),
     }
 }
 
+/// What stands in the backends path, before an entry is installed into it.
+pub(super) struct Existing {
+    /// The backend, where one stands there.
+    pub(super) backend: Option<Box<Installed>>,
+    /// Why it does not count as what is asked for.
+    pub(super) outdated: Vec<Outdated>,
+    /// Whether nothing is to be done about a meta entry.
+    pub(super) meta_stands: bool,
+}
+
+/// Decides what is to be made of what stands in the backends path, or that nothing can be put there.
+pub(super) fn decide(
+    request: &Request<'_>,
+    store: &Store,
+    requirement: Requirement<'_>,
+) -> Result<Existing, InstallError> {
+    let backend = backend(request, store)?;
+    let meta_stands = meta_stands(request, store)?;
+    let outdated = backend.as_ref().map(|it| outdated(it, request, requirement)).unwrap_or_default();
+    Ok(Existing { backend, outdated, meta_stands })
+}
+
 /// Whether the meta entry that was named, if one was, has its directory.
-pub(super) fn meta_stands(request: &Request<'_>, store: &Store) -> Result<bool, InstallError> {
+fn meta_stands(request: &Request<'_>, store: &Store) -> Result<bool, InstallError> {
     let Some((meta, _)) = request.target.meta else { return Ok(true) };
     let occupied = |reason| StoreError::Occupied { path: store.directory(&meta.name), reason };
     match store.state(&meta.name)? {
-        State::Meta { concrete } => Ok(concrete == request.target.concrete.name),
-        State::Backend(_) if !request.force => Err(occupied("it is a backend, not a meta entry").into()),
-        State::Other { reason, ours: false } if !request.force => Err(occupied(reason).into()),
+        State::Meta { concrete, .. } if concrete == request.target.concrete.name => Ok(true),
+        _ if request.force => Ok(false),
+        State::Meta { metadata, .. } if !is_record_of(&metadata, request) => {
+            Err(occupied("it is the directory of another gallery's meta entry").into())
+        }
+        State::Backend(_) | State::Broken { .. } => Err(occupied("it is a backend, not a meta entry").into()),
+        State::Other { reason } => Err(occupied(reason).into()),
         _ => Ok(false),
     }
 }
@@ -72,7 +100,7 @@ pub(super) fn meta_stands(request: &Request<'_>, store: &Store) -> Result<bool, 
 /// Everything that an installed backend lacks for what is asked now; nothing where it counts as installed.
 ///
 /// Only its records are read: who can edit them can edit the backend too.
-pub(super) fn outdated(installed: &Installed, request: &Request<'_>, requirement: Requirement<'_>) -> Vec<Outdated> {
+fn outdated(installed: &Installed, request: &Request<'_>, requirement: Requirement<'_>) -> Vec<Outdated> {
     let Some(receipt) = &installed.receipt else { return vec![Outdated::Receipt] };
     let mut found = Vec::new();
     if matches!(requirement, Requirement::Verify(policy) if !was_accepted_by(policy, receipt)) {
@@ -91,14 +119,24 @@ pub(super) fn outdated(installed: &Installed, request: &Request<'_>, requirement
     found
 }
 
-/// Whether a backend came from the gallery that is asked now. One without a receipt may have come from anywhere.
+/// Whether a backend came from the gallery that is asked now: by our receipt, or, without one, by LocalAI's record.
 fn is_from(installed: &Installed, request: &Request<'_>) -> bool {
-    installed.receipt.as_ref().is_none_or(|receipt| receipt.gallery == request.target.gallery.name)
+    match &installed.receipt {
+        Some(receipt) => receipt.gallery == request.target.gallery.name,
+        None => is_record_of(&installed.metadata, request),
+    }
+}
+
+/// Whether LocalAI's record names an index of the gallery that is asked now.
+fn is_record_of(metadata: &Metadata, request: &Request<'_>) -> bool {
+    let gallery = request.target.gallery;
+    metadata.gallery_url.as_ref().is_some_and(|url| *url == gallery.url || gallery.mirrors.contains(url))
 }
 
 fn was_accepted_by(policy: &Policy, receipt: &Receipt) -> bool {
     let hash = Digest::of(policy.canonical().as_bytes());
-    receipt.verification.as_ref().is_some_and(|verification| verification.policy_hash == hash)
+    let verification = receipt.verification.as_ref().filter(|verification| !verification.signatures.is_empty());
+    verification.is_some_and(|verification| verification.policy_hash == hash)
 }
 
 /// Two spellings of one reference are the same source.

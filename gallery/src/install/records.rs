@@ -1,7 +1,5 @@
 //! What is written down about an installation.
 
-use std::path::PathBuf;
-
 use countersign_verifier::{AcceptedSignature, VerifiedImage};
 use jiff::Timestamp;
 
@@ -12,7 +10,9 @@ use super::unpacking::Unpacked;
 use crate::confine::Root;
 use crate::index::EntryKind;
 use crate::integrity::Installable;
-use crate::store::{self, METADATA, Metadata, Receipt, SignatureRecord, State, StoreError, Verification, Work};
+use crate::store::{
+    self, Activated, Expected, METADATA, Metadata, Receipt, SignatureRecord, State, StoreError, Verification, Work,
+};
 
 /// The receipt of a backend.
 pub(crate) fn receipt(
@@ -64,13 +64,14 @@ pub(crate) fn write_meta(
     request: &Request<'_>,
     concrete: &Metadata,
     now: Timestamp,
-) -> Result<Option<PathBuf>, StoreError> {
+    expected: &Expected,
+) -> Result<Option<Activated>, StoreError> {
     let Some((meta, _)) = request.target.meta else { return Ok(None) };
     let target = &request.target.concrete.name;
-    if let State::Meta { concrete } = work.store().state(&meta.name)?
+    if let State::Meta { concrete, .. } = work.store().state(&meta.name)?
         && concrete == *target
     {
-        return Ok(Some(work.store().directory(&meta.name)));
+        return Ok(Some(Activated { path: work.store().directory(&meta.name), warnings: Vec::new() }));
     }
     let metadata = Metadata {
         meta_backend_for: Some(target.clone()),
@@ -86,7 +87,7 @@ pub(crate) fn write_meta(
         store::write_record(&mut root, METADATA, &text)
     });
     written.map_err(|source| StoreError::Disk { action: "write", path: staging.tree(), source })?;
-    Ok(Some(work.activate(staging, &meta.name, request.force)?))
+    Ok(Some(work.activate(staging, &meta.name, expected)?))
 }
 
 fn verification(image: &VerifiedImage) -> Verification {

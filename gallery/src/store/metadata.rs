@@ -34,6 +34,13 @@ pub struct Metadata {
     pub digest: Option<String>,
 }
 
+impl Metadata {
+    /// Whether the record is of an entry. The name may be missing: LocalAI did not always write it.
+    pub(crate) fn is_of(&self, entry: &EntryName) -> bool {
+        self.name.as_ref().is_none_or(|name| name == entry.as_str())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

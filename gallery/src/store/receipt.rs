@@ -1,9 +1,14 @@
 //! `receipt.json`: what was installed, from where, and why it was believed.
 
-use countersign_oci::Digest;
+use bytes::Bytes;
+use countersign_oci::{Digest, ImageReference, PinnedReference};
+use countersign_policy::Policy;
+use countersign_verifier::evidence::Evidence;
+use countersign_verifier::{Asked, Error, Verdict, Verifier};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::limits;
 use crate::name::{EntryName, GalleryName};
 
 /// The record of one installation.
@@ -74,6 +79,32 @@ pub struct SignatureRecord {
     pub referrer: Option<Digest>,
     /// The Sigstore bundle.
     pub bundle: serde_json::Value,
+}
+
+impl Receipt {
+    /// Whether the record is of an entry, in a form that is known.
+    pub(crate) fn is_of(&self, entry: &EntryName) -> bool {
+        self.schema == SCHEMA && self.entry == *entry
+    }
+
+    /// Verifies the recorded bundles again, without the network: under the present policy, for the recorded digest under the
+    /// name that is asked for now. Nothing else in the record is believed, and a receipt without bundles is one of an
+    /// unsigned image.
+    ///
+    /// What is *not* checked is whether the backend's files are still those of the image.
+    pub fn reverify(
+        &self,
+        asked: &ImageReference,
+        verifier: &Verifier,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Verdict, Error> {
+        let signatures = self.verification.iter().flat_map(|verification| &verification.signatures);
+        let bundles = signatures.take(limits::RECEIPT_SIGNATURES).map(|it| Bytes::from(it.bundle.to_string()));
+        let reference = PinnedReference::new(asked.repository().clone(), self.index_digest);
+        let question = Asked { reference, tag: asked.tag().cloned() };
+        verifier.verify(&question, &Evidence::from_bundles(bundles), policy, now)
+    }
 }
 
 /// The schema of this version of the receipt.

@@ -253,15 +253,16 @@ async fn a_backend_of_another_gallery_is_not_taken_for_this_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_meta_entry_that_cannot_be_written_is_told_apart_from_its_backend() {
-    let (world, _) = World::signed().await;
+    let (world, image) = World::signed().await;
     // Appears after everything was prepared: the layer is on its way by then.
+    let layer = &image.platform("linux/amd64").unwrap().layers[0];
     let meta = world.backends().join("llama-cpp");
     let place = meta.clone();
     let appear = std::sync::Arc::new(move || {
         fs::create_dir_all(&place).unwrap();
         fs::write(place.join("notes.txt"), "mine").unwrap();
     });
-    let _fault = world.sandbox.fault(Fault::new(Service::Registry, Action::Before(appear)).path("/blobs/"));
+    let _fault = world.sandbox.fault(Fault::new(Service::Registry, Action::Before(appear)).path(layer));
     let error = world.install(&world.call("llama-cpp")).await.unwrap_err();
     assert!(matches!(error, InstallError::MetaEntry { .. }), "{error:?}");
     assert!(meta.join("notes.txt").exists());

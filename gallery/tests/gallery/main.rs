@@ -5,6 +5,7 @@
 mod command;
 mod indexes;
 mod installs;
+mod meanwhile;
 mod platforms;
 mod refusals;
 mod sources;

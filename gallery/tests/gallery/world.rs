@@ -208,7 +208,11 @@ impl World {
         let verifier = plan.policy().map(|_| self.verifier());
         let (registry, transfer) = (self.registry(), Arc::new(Transfer::default()));
         let services = Services { registry: &registry, clock: &now, transfer: &transfer };
-        plan.install(services, verifier.as_ref()).await.map(|outcome| Ended::Done(Box::new(outcome)))
+        let mut outcome = plan.install(services, verifier.as_ref()).await?;
+        Ok(match outcome.already.take() {
+            Some(installed) => Ended::Already(installed),
+            None => Ended::Done(Box::new(outcome)),
+        })
     }
 
     /// Installs, and expects that something was done.
