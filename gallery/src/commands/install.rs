@@ -12,7 +12,7 @@ use countersign_gallery::capability::Capability;
 use countersign_gallery::catalogue::{FindError, Target};
 use countersign_gallery::install::{self, InstallError, Plan, Prepared, Request, Services, Transfer};
 use countersign_gallery::integrity::Strictness;
-use countersign_gallery::name::EntryRequest;
+use countersign_gallery::name::{EntryName, EntryRequest};
 use countersign_gallery::store::Store;
 use countersign_oci::index::Platform;
 use countersign_oci::{Class, Registry};
@@ -21,7 +21,9 @@ use countersign_verifier::trusted_root::{self, TrustCache, TrustSource};
 use countersign_verifier::{Verdict, Verifier};
 
 use super::galleries::{self, GalleryFlags};
+use super::interruption::{self, Interruption};
 use super::machine;
+use super::recovery;
 use super::report::{self, Document, Ended, describe};
 
 /// Installs a backend: its image must be signed as the gallery's policy wants it.
@@ -91,13 +93,40 @@ pub(crate) async fn run(arguments: InstallArguments) -> Exit {
     let format = arguments.output.output;
     let progress = Progress::new(arguments.output.quiet);
     let store = arguments.galleries.store();
-    let answer = arguments.install(&store, &progress).await;
+    let restored = recovery::recover(&store);
+    let transfer = Arc::new(Transfer::default());
+    let answer = match Interruption::catch() {
+        Ok(signals) => unless_stopped(arguments.install(&store, &progress, &transfer), signals, &transfer).await,
+        Err(error) => {
+            tracing::warn!(%error, "signals cannot be caught");
+            arguments.install(&store, &progress, &transfer).await
+        }
+    };
     progress.finish();
     match answer {
-        Ok(document) => document.print(format),
+        Ok(document) => document.with_restored(restored).print(format),
         Err(Refused { failure, verdict }) => {
             report::refuse(&failure, verdict.as_deref(), format);
             failure.exit
+        }
+    }
+}
+
+/// Gives an installation up at a signal, unless its backend is about to take its place: that is too late.
+async fn unless_stopped(
+    installation: impl Future<Output = Result<Document, Refused>>,
+    mut signals: Interruption,
+    transfer: &Transfer,
+) -> Result<Document, Refused> {
+    let mut installation = std::pin::pin!(installation);
+    loop {
+        tokio::select! {
+            answer = &mut installation => return answer,
+            signal = signals.next() => {
+                if !transfer.is_activating() {
+                    return Err(interruption::failure(signal).into());
+                }
+            }
         }
     }
 }
@@ -126,7 +155,7 @@ impl From<InstallError> for Refused {
 }
 
 impl InstallArguments {
-    async fn install(&self, store: &Store, progress: &Progress) -> Result<Document, Refused> {
+    async fn install(&self, store: &Store, progress: &Progress, transfer: &Arc<Transfer>) -> Result<Document, Refused> {
         let request: EntryRequest = self.name.parse().map_err(|error| {
             Failure::new(
                 &error,
@@ -147,7 +176,7 @@ impl InstallArguments {
         }
         let platform = self.platform.clone().unwrap_or_else(machine::platform);
         let request = Request { target, platform, strictness, force: self.force };
-        let ended = self.install_request(request, store, loaded.folder.as_deref(), progress).await?;
+        let ended = self.install_request(request, store, loaded.folder.as_deref(), (progress, transfer)).await?;
         Ok(Document::new(ended, describe(&target, &capability)))
     }
 
@@ -156,7 +185,7 @@ impl InstallArguments {
         request: Request<'_>,
         store: &Store,
         folder: Option<&Path>,
-        progress: &Progress,
+        (progress, transfer): (&Progress, &Arc<Transfer>),
     ) -> Result<Ended, Refused> {
         let target = request.target;
         let plan = match install::prepare(request, store)? {
@@ -177,10 +206,13 @@ impl InstallArguments {
         };
         let registry = self.registry(&plan, &target)?;
         progress.say(format!("installing {name}"));
-        let transfer = Arc::new(Transfer::default());
-        let _shown = Watching::start(progress.clone(), Arc::clone(&transfer));
-        let services = Services { registry: &registry, clock: &program::now, transfer: &transfer };
-        Ok(Ended::Done(Box::new(plan.install(services, verifier.as_ref()).await?)))
+        let _shown = Watching::start(progress.clone(), Arc::clone(transfer), name);
+        let services = Services { registry: &registry, clock: &program::now, transfer };
+        let mut outcome = plan.install(services, verifier.as_ref()).await?;
+        Ok(match outcome.already.take() {
+            Some(installed) => Ended::Already(installed),
+            None => Ended::Done(Box::new(outcome)),
+        })
     }
 
     fn strictness(&self) -> Result<Strictness, Failure> {
@@ -243,11 +275,19 @@ fn find_failure(error: &FindError) -> Failure {
 struct Watching(tokio::task::JoinHandle<()>);
 
 impl Watching {
-    fn start(progress: Progress, transfer: Arc<Transfer>) -> Self {
+    fn start(progress: Progress, transfer: Arc<Transfer>, name: &EntryName) -> Self {
+        let name = name.clone();
         Self(tokio::spawn(async move {
-            let (mut shown, mut expected) = (0, 0);
+            let (mut shown, mut expected, mut waiting) = (0, 0, false);
             loop {
                 tokio::time::sleep(Duration::from_millis(100)).await;
+                if transfer.is_waiting() != waiting {
+                    waiting = transfer.is_waiting();
+                    progress.say(match waiting {
+                        true => "waiting for another process that changes the backends".to_owned(),
+                        false => format!("installing {name}"),
+                    });
+                }
                 if transfer.expected() != expected {
                     expected = transfer.expected();
                     progress.expect_bytes(expected);

@@ -12,6 +12,7 @@ use countersign_oci::Class;
 use serde::Serialize;
 
 use super::galleries::{self, GalleryFlags, warn};
+use super::recovery;
 
 /// Lists the entries of the galleries, and the backends that are installed.
 #[derive(Debug, Args)]
@@ -86,6 +87,7 @@ pub(crate) async fn run(arguments: ListArguments) -> Exit {
 impl ListArguments {
     async fn collect(&self) -> Result<Document, Failure> {
         let store = self.galleries.store();
+        recovery::recover(&store);
         let mut document = Document {
             schema: "countersign.dev/list/v1",
             entries: Vec::new(),
@@ -108,8 +110,10 @@ impl Document {
         let list = store.list().map_err(|error| Failure::new(&error, "disk", Class::Unreachable, true, None))?;
         for Listed { name, state, .. } in list {
             match state {
-                Ok(State::Other { .. } | State::Absent) => {}
-                Ok(state) => self.entries.push(Row::installed(name, &state)),
+                Ok(state @ (State::Backend(_) | State::Meta { .. })) => {
+                    self.entries.push(Row::installed(name, &state));
+                }
+                Ok(_) => {}
                 Err(error) => self.failures.push(Failure::new(&error, "disk", Class::Unreachable, true, None)),
             }
         }

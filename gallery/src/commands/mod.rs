@@ -5,8 +5,10 @@ use countersign_cli::{Exit, program};
 
 mod galleries;
 mod install;
+mod interruption;
 mod list;
 mod machine;
+mod recovery;
 mod report;
 
 /// Installs backends from galleries: nothing that does not trace back to its release job reaches the disk.

@@ -37,11 +37,24 @@ impl Document {
         Self { ended, target }
     }
 
+    /// Tells also of backends that were put back before.
+    pub(super) fn with_restored(mut self, restored: Vec<String>) -> Self {
+        if let Ended::Done(outcome) = &mut self.ended {
+            outcome.restored.extend(restored);
+        }
+        self
+    }
+
     pub(super) fn print(&self, format: OutputFormat) -> Exit {
         let printed = match format {
             OutputFormat::Json => output::json(&self.json()),
             OutputFormat::Text => output::text(&self.text()),
         };
+        if let Ended::Done(outcome) = &self.ended {
+            for warning in &outcome.warnings {
+                output::note(&format!("warning: {warning}"));
+            }
+        }
         match printed {
             Ok(()) => Exit::Done,
             // It is done, but nobody was told.
@@ -64,6 +77,7 @@ impl Document {
                     "verification": verification,
                     "attempts": outcome.attempts,
                     "restored": outcome.restored,
+                    "warnings": outcome.warnings,
                     "outdated": outcome.outdated.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 });
                 ("installed", rest)

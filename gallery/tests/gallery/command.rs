@@ -348,8 +348,9 @@ async fn a_killed_process_loses_no_backend_and_the_next_one_goes_on() {
         assert!(killed.try_wait().unwrap().is_none(), "it ended before it was killed");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
-    let busy = run(&world, &policy, &["install", "cpu-llama-cpp", "--force", "--output", "json"], &[]);
-    assert_eq!((code(&busy), &json(&busy)["error"]["code"]), (4, &Value::from("busy")));
+    let list = run(&world, &policy, &["list", "--installed"], &[]);
+    assert_eq!(String::from_utf8_lossy(&list.stdout), " * cpu-llama-cpp (installed, verified)\n");
+    assert!(String::from_utf8_lossy(&list.stderr).starts_with("note: another process is changing "), "{list:?}");
     killed.kill().unwrap();
     killed.wait().unwrap();
     drop(stall);
@@ -363,4 +364,72 @@ async fn a_killed_process_loses_no_backend_and_the_next_one_goes_on() {
     let resumed = requests.iter().find(|request| request.path.ends_with(layer)).unwrap();
     assert_eq!(resumed.headers["range"], "bytes=100-", "what had arrived is not fetched again");
     assert_eq!(std::fs::read_dir(world.backends()).unwrap().count(), 1, "no work area is left");
+}
+
+/// Sets a backend aside, as a process does that is killed between two renames.
+fn set_aside(world: &World, name: &str) {
+    let aside = world.backends().join(".countersign/aside");
+    std::fs::create_dir_all(&aside).unwrap();
+    std::fs::rename(world.backends().join(name), aside.join(name)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_first_puts_back_what_a_killed_process_had_set_aside() {
+    let world = signed().await;
+    let policy = world.policy("");
+    assert_eq!(code(&run(&world, &policy, &["install", "cpu-llama-cpp"], &[])), 0);
+    let before = snapshot(&world.backends());
+    let unread = "https://192.0.2.1/index.yaml";
+    for (arguments, ends) in
+        [(&["list", "--installed"][..], 0), (&["install", "nothing-like-it"], 2), (&["install", "cpu-llama-cpp"], 0)]
+    {
+        set_aside(&world, "cpu-llama-cpp");
+        let output = run(&world, &policy, arguments, &[]);
+        assert_eq!(code(&output), ends, "{output:?}");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains("note: restored cpu-llama-cpp, left by a killed process"), "{text}");
+        assert_eq!(snapshot(&world.backends()), before, "{arguments:?}");
+    }
+    // Nothing that the network or the config has to say comes before it.
+    set_aside(&world, "cpu-llama-cpp");
+    let galleries = world.directory.path().join("unreachable.yaml");
+    std::fs::write(&galleries, format!("- {{name: g, url: '{unread}', broken}}")).unwrap();
+    let arguments = ["install", "cpu-llama-cpp", "--galleries", galleries.to_str().unwrap()];
+    assert_eq!(code(&run(&world, &policy, &arguments, &[])), 2);
+    assert_eq!(snapshot(&world.backends()), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_installed_already_is_rid_of_what_a_killed_process_left() {
+    let world = signed().await;
+    let policy = world.policy("");
+    assert_eq!(code(&run(&world, &policy, &["install", "cpu-llama-cpp"], &[])), 0);
+    for part in ["staging/abc/tree", "blobs"] {
+        std::fs::create_dir_all(world.backends().join(".countersign").join(part)).unwrap();
+    }
+    std::fs::write(world.backends().join(".countersign/blobs/one.partial"), "part").unwrap();
+    assert_eq!(code(&run(&world, &policy, &["install", "cpu-llama-cpp"], &[])), 0);
+    assert_eq!(std::fs::read_dir(world.backends()).unwrap().count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_an_installation_and_leaves_nothing_of_it() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let (world, image) = World::signed().await;
+    let policy = world.policy("");
+    let layer = &image.platform("linux/amd64").unwrap().layers[0];
+    let _stall = world.sandbox.fault(Fault::new(Service::Registry, Action::StallAfter(100)).path(layer));
+    for (signal, name) in [(Signal::INT, "SIGINT"), (Signal::TERM, "SIGTERM"), (Signal::HUP, "SIGHUP")] {
+        let mut command = command(&world, &policy, &["install", "cpu-llama-cpp", "--quiet"]);
+        let child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let partial = world.backends().join(".countersign/blobs").join(format!("{}.partial", &layer[7..]));
+        while std::fs::metadata(&partial).map_or(0, |status| status.len()) < 100 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((code(&output), &*text), (4, &*format!("error: stopped by {name}: nothing was installed\n")));
+        assert!(!world.backends().exists(), "{name}");
+    }
 }
