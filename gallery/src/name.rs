@@ -31,6 +31,14 @@ pub enum NameError {
         /// Bytes of the text.
         length: usize,
     },
+    /// The text ends like a directory in which LocalAI prepares or keeps a backend.
+    #[error("name {name:?} ends in {suffix}, which is for a backend on its way")]
+    Reserved {
+        /// The text, or its beginning.
+        name: String,
+        /// Its end.
+        suffix: &'static str,
+    },
     /// The text has a character that a name must not have, or one that must not come first.
     #[error("name {name:?} has {character:?}, a name is [a-z0-9][a-z0-9._-]*")]
     Character {
@@ -70,7 +78,10 @@ impl FromStr for EntryName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        parse(text).map(Self)
+        match RESERVED.into_iter().find(|suffix| text.ends_with(suffix)) {
+            Some(suffix) => Err(NameError::Reserved { name: text.chars().take(LENGTH).collect(), suffix }),
+            None => parse(text).map(Self),
+        }
     }
 }
 
@@ -157,6 +168,8 @@ fn parse(text: &str) -> Result<String, NameError> {
 
 /// The real index has names of up to 56 characters.
 const LENGTH: usize = 64;
+/// LocalAI removes and renames directories of these names.
+const RESERVED: [&str; 4] = [".install-tmp", ".install-backup", ".upgrade-tmp", ".backup"];
 
 #[cfg(test)]
 mod tests {
@@ -189,6 +202,10 @@ mod tests {
             "a\n",
             "a\u{202e}b",
             "é",
+            "a.install-tmp",
+            "a.install-backup",
+            "a.upgrade-tmp",
+            "a.backup",
             long.as_str(),
         ] {
             assert!(name.parse::<EntryName>().is_err(), "{name:?}");

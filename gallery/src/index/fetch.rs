@@ -1,12 +1,14 @@
 //! Where an index comes from: a URL or a file that the operator's config names.
 
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use countersign_oci::Class;
 use countersign_oci::http::{self, HttpError, PlainHttp, RedirectRefusal};
 use countersign_oci::limits::GALLERY_INDEX_BYTES;
 use reqwest::header::LOCATION;
+use rustix::fs::OFlags;
 use url::Url;
 
 use super::document::{Index, IndexError};
@@ -164,11 +166,18 @@ fn github_file(text: &str) -> Option<String> {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, FetchError> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(GALLERY_INDEX_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|source| FetchError::File { path: path.to_owned(), source })?;
-    Ok(bytes)
+    let read = || {
+        // A FIFO would be waited for, and a device never ends.
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        let mut bytes = Vec::new();
+        file.take(GALLERY_INDEX_BYTES + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(|source| FetchError::File { path: path.to_owned(), source })
 }
 
 async fn get(mut url: Url, client: &reqwest::Client, plain_http: PlainHttp) -> Result<Vec<u8>, FetchError> {
@@ -289,5 +298,27 @@ mod tests {
         ] {
             assert!(Place::parse(place).is_err(), "{place:?}");
         }
+    }
+
+    #[test]
+    fn an_index_is_a_regular_file() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("index.yaml"), "x").unwrap();
+        assert_eq!(read_file(&directory.path().join("index.yaml")).unwrap(), b"x");
+        std::os::unix::fs::symlink("index.yaml", directory.path().join("link")).unwrap();
+        assert_eq!(read_file(&directory.path().join("link")).unwrap(), b"x");
+        for other in [directory.path(), Path::new("/dev/zero")] {
+            assert!(matches!(read_file(other), Err(FetchError::File { .. })), "{other:?}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_fifo_for_an_index_is_not_waited_for() {
+        use rustix::fs::{CWD, FileType, Mode};
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("index.yaml");
+        rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        assert!(matches!(read_file(&path), Err(FetchError::File { .. })));
     }
 }
