@@ -128,6 +128,14 @@ pub enum Reason {
         /// The payload type.
         found: String,
     },
+    /// This machine's clock is before everything that the trusted root was ever used for: nothing can be decided.
+    #[error("this machine's clock ({now}) is before the trusted root began ({begins})")]
+    RootNotBegun {
+        /// When the first log and the first timestamp authority of the trusted root were both in use.
+        begins: Timestamp,
+        /// This machine's time.
+        now: Timestamp,
+    },
     /// The signed certificate timestamp is missing or does not verify.
     #[error("signed certificate timestamp is not acceptable: {detail}")]
     Sct {
@@ -269,7 +277,7 @@ impl Reason {
             Self::BundleVersion { .. } => "bundle-version",
             Self::CertificateChain => "certificate-chain",
             Self::Certificate { .. } => "certificate-untrusted",
-            Self::ClockBehind { .. } => "clock-behind",
+            Self::ClockBehind { .. } | Self::RootNotBegun { .. } => "clock-behind",
             Self::Denied { .. } => "policy-denied",
             Self::EntryMismatch { .. } => "log-entry-mismatch",
             Self::Foreign { .. } => "foreign-artifact",
@@ -310,7 +318,7 @@ impl Reason {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::ClockBehind { .. } | Self::Unreadable { .. } => Class::Undecided,
+            Self::ClockBehind { .. } | Self::RootNotBegun { .. } | Self::Unreadable { .. } => Class::Undecided,
             Self::Foreign { .. } | Self::NotASignature { .. } | Self::OlderCosign { .. } => Class::Other,
             Self::MalformedBundle { .. } | Self::MalformedReferrer { .. } | Self::MalformedStatement { .. } => {
                 Class::Malformed
@@ -331,7 +339,7 @@ impl Reason {
             Self::Certificate { .. } | Self::Sct { .. } | Self::UnknownLog { .. } => Some(
                 "the signature may come from another Sigstore instance: is the trusted root the one it was made under?",
             ),
-            Self::ClockBehind { .. } => Some("set this machine's clock"),
+            Self::ClockBehind { .. } | Self::RootNotBegun { .. } => Some("set this machine's clock"),
             _ => None,
         }
     }

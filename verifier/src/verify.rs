@@ -216,7 +216,7 @@ impl Verifier {
         let of_unused_keys =
             matches!(reason, Reason::Inclusion { .. } | Reason::Timestamp { .. } | Reason::UnknownLog { .. });
         match self.root.begins() {
-            Some(time) if of_unused_keys && now < time => Reason::ClockBehind { time, now },
+            Some(begins) if of_unused_keys && now < begins => Reason::RootNotBegun { begins, now },
             _ => reason,
         }
     }
