@@ -35,8 +35,15 @@ pub struct Acknowledgement<'a> {
 
 /// An image that the operator lets be installed unverified.
 ///
+/// Every field stands here, so that only their privacy keeps this from compiling:
+///
 /// ```compile_fail
-/// let image = countersign_gallery::integrity::Acknowledged { gallery: todo!(), reference: todo!() };
+/// # use countersign_gallery::integrity::Acknowledged;
+/// # use countersign_gallery::name::GalleryName;
+/// # use countersign_oci::PinnedReference;
+/// fn forge(gallery: GalleryName, reference: PinnedReference) -> Acknowledged {
+///     Acknowledged { gallery, reference }
+/// }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Acknowledged {

@@ -156,3 +156,43 @@ fn claims(found: &sigstore_crypto::FulcioCiClaims) -> Claims {
         token_subject: found.token_subject,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use x509_cert::Certificate;
+    use x509_cert::der::asn1::{Ia5String, OctetString};
+    use x509_cert::der::oid::AssociatedOid as _;
+    use x509_cert::der::{Decode as _, Encode as _};
+    use x509_cert::ext::Extension;
+
+    use super::*;
+
+    /// A certificate with these names: its signature does not fit, and nothing here looks at it.
+    fn certificate(names: Vec<GeneralName>) -> Vec<u8> {
+        let root = crate::TrustedRoot::embedded_public_good().unwrap();
+        let authority = &root.inner().certificate_authorities[0].cert_chain.certificates[0];
+        let mut certificate = Certificate::from_der(authority.raw_bytes.as_bytes()).unwrap();
+        let extensions = certificate.tbs_certificate.extensions.as_mut().unwrap();
+        extensions.retain(|extension| extension.extn_id != SanExtension::OID);
+        if !names.is_empty() {
+            let value = OctetString::new(SanExtension(names).to_der().unwrap()).unwrap();
+            extensions.push(Extension { extn_id: SanExtension::OID, critical: true, extn_value: value });
+        }
+        certificate.to_der().unwrap()
+    }
+
+    #[test]
+    fn a_certificate_speaks_for_exactly_one_name_that_can_be_read() {
+        let name = |text: &str| Ia5String::new(text).unwrap();
+        let uri = || GeneralName::UniformResourceIdentifier(name("https://github.com/octo/app"));
+        let email = || GeneralName::Rfc822Name(name("octo@example.com"));
+        let host = || GeneralName::DnsName(name("octo.example"));
+        assert_eq!(subject_names(&certificate(vec![uri()])).unwrap(), 1);
+        assert_eq!(subject_names(&certificate(vec![email()])).unwrap(), 1);
+        assert_eq!(subject_names(&certificate(vec![])).unwrap(), 0);
+        assert_eq!(subject_names(&certificate(vec![host()])).unwrap(), 0, "a name that nothing here reads");
+        assert_eq!(subject_names(&certificate(vec![uri(), uri()])).unwrap(), 2);
+        assert_eq!(subject_names(&certificate(vec![host(), email()])).unwrap(), 2, "the library would read the second");
+        assert_eq!(subject_names(b"no certificate").unwrap_err().code(), "certificate-untrusted");
+    }
+}

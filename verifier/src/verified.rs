@@ -11,8 +11,14 @@ use crate::verify::Asked;
 /// Only [`Verifier::verify`](crate::Verifier::verify) makes one, so whoever holds one knows that it happened, and for
 /// which digest. It says nothing about what the image does: a signature says who, not good.
 ///
+/// Every field stands here, so that only their privacy keeps this from compiling:
+///
 /// ```compile_fail
-/// let image = countersign_verifier::VerifiedImage { asked: todo!() };
+/// # use countersign_oci::Digest;
+/// # use countersign_verifier::{AcceptedSignature, Asked, VerifiedImage};
+/// fn forge(asked: Asked, signatures: Vec<AcceptedSignature>, policy_hash: Digest) -> VerifiedImage {
+///     VerifiedImage { asked, signatures, signers: Vec::new(), policy_hash, trusted_root: String::new() }
+/// }
 /// ```
 /// ```compile_fail
 /// let image = countersign_verifier::VerifiedImage::default();
