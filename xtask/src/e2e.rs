@@ -10,7 +10,6 @@ use std::thread;
 use anyhow::{Context as _, anyhow, bail};
 
 mod gallery;
-mod programs;
 mod refusals;
 mod round_trip;
 mod snapshot;
@@ -18,7 +17,7 @@ mod table;
 mod world;
 
 use crate::flags::E2eFlags;
-use programs::Programs;
+use crate::programs::Programs;
 use table::Table;
 use world::{Rekor, World};
 

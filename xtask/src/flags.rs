@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Project tasks.
 #[derive(Parser)]
@@ -20,6 +20,8 @@ pub(crate) enum Task {
     Ci,
     /// Runs the whole loop with the real binaries on the sandbox: sign, verify, install, and every refusal.
     E2e(E2eFlags),
+    /// Runs the same loop with the tools and servers that people run, both ways, and prints one matrix.
+    Peers(PeersFlags),
     /// Serves an OCI registry and a Sigstore stack on loopback until it is stopped.
     Sandbox(sandbox::program::Arguments),
     /// Fails when the tree departs from the layout and rules of this project.
@@ -35,4 +37,63 @@ pub(crate) struct E2eFlags {
     /// Keeps the folder with everything that was written, and prints where it is.
     #[arg(long)]
     pub(crate) keep: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct PeersFlags {
+    /// Runs the binaries in this folder instead of building them.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) binaries: Option<PathBuf>,
+
+    /// Where peers are installed, once for each version. Default: countersign/peers in the user's cache folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+
+    /// Writes .github/COMPATIBILITY.md too.
+    #[arg(long)]
+    pub(crate) compatibility: bool,
+
+    /// Takes only the peers that need no Go, and what can be tried with them.
+    #[arg(long)]
+    pub(crate) fast: bool,
+
+    /// Installs the peers and tries nothing.
+    #[arg(long)]
+    pub(crate) install_only: bool,
+
+    /// Where the matrix is written as JSON. Default: peers.json in the target folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Keeps the folder with everything that was written, and prints where it is.
+    #[arg(long)]
+    pub(crate) keep: bool,
+
+    /// Tries only these parts.
+    #[arg(long, value_name = "PART", value_delimiter = ',')]
+    pub(crate) only: Vec<PeersSection>,
+
+    /// Fails when one of these peers cannot be had.
+    #[arg(long, value_name = "PEER", value_delimiter = ',')]
+    pub(crate) require: Vec<String>,
+}
+
+/// A part of the matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PeersSection {
+    /// Everybody signs, everybody verifies, with the sandbox's services.
+    Replica,
+    /// The registries that people run, and the tools that carry images between them.
+    Registries,
+    /// Real Fulcio, logs and timestamp authority, and the sandbox compared with them.
+    Servers,
+    /// What older versions of cosign wrote.
+    Older,
+}
+
+impl PeersFlags {
+    /// The parts to try.
+    pub(crate) fn sections(&self) -> Vec<PeersSection> {
+        if self.only.is_empty() { PeersSection::value_variants().to_vec() } else { self.only.clone() }
+    }
 }

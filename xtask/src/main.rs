@@ -8,6 +8,8 @@ mod bans;
 mod ci;
 mod e2e;
 mod flags;
+mod peers;
+mod programs;
 mod shell;
 mod tidy;
 
@@ -26,6 +28,7 @@ fn run(arguments: flags::Arguments) -> anyhow::Result<()> {
         flags::Task::Bans => bans::check(),
         flags::Task::Ci => ci::all(),
         flags::Task::E2e(flags) => e2e::run(&flags),
+        flags::Task::Peers(flags) => peers::run(&flags),
         flags::Task::Sandbox(arguments) => sandbox::program::run(arguments),
         flags::Task::Tidy => tidy::check(),
     }

@@ -103,7 +103,7 @@ fn install(
     trust: &str,
     trusted_root: &std::path::Path,
     further: &[&str],
-) -> anyhow::Result<super::programs::Run> {
+) -> anyhow::Result<crate::programs::Run> {
     let index = world.folder.join("one-entry.yaml");
     fs::write(&index, format!("- name: entry\n  uri: {HOST}/{}:{tag}\n", pushed.repository))?;
     world.install("entry", &world.config(&index, trust), trusted_root, further)

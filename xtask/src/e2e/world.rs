@@ -9,7 +9,7 @@ use sandbox::image::{self, ImageSpec};
 use sandbox::{GithubIdentity, Options, Sandbox, TrustFiles};
 
 use super::gallery::Admitted;
-use super::programs::{Programs, Run};
+use crate::programs::{Programs, Run};
 
 /// Which log a run signs to.
 #[derive(Clone, Copy, PartialEq, Eq)]

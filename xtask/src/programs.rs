@@ -37,6 +37,11 @@ impl Programs {
         Ok(Self { folder: folder.to_path_buf() })
     }
 
+    /// Where a program is.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// Runs a program with nothing in its environment but what is given.
     pub(crate) fn run(
         &self,

@@ -1,0 +1,158 @@
+//! The same loop with the tools and servers that people run, both ways.
+//!
+//! Installs what the machine can have, tries every pair, and prints one matrix. A peer that cannot be had makes its
+//! cells skipped, with the reason; `--require` makes that an error.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context as _, anyhow, bail};
+
+mod compatibility;
+mod http;
+mod install;
+mod judges;
+mod matrix;
+mod older;
+mod process;
+mod recipe;
+mod registries;
+mod replica;
+mod servers;
+mod signers;
+mod stack;
+mod versions;
+
+use crate::flags::{PeersFlags, PeersSection};
+use crate::programs::Programs;
+use crate::shell::root;
+use install::Toolbox;
+use matrix::{Matrix, Section};
+
+/// What every section works with.
+pub(crate) struct Bench<'b> {
+    pub(crate) programs: &'b Programs,
+    pub(crate) toolbox: &'b Toolbox,
+    folder: &'b Path,
+    folders: &'b AtomicUsize,
+}
+
+impl Bench<'_> {
+    /// Returns a new, empty folder: the home of one call, or the place of one server.
+    pub(crate) fn folder(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let number = self.folders.fetch_add(1, Ordering::Relaxed);
+        let folder = self.folder.join(format!("{name}-{number}"));
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        Ok(folder)
+    }
+}
+
+pub(crate) fn run(flags: &PeersFlags) -> anyhow::Result<()> {
+    let started = Instant::now();
+    eprintln!("== peers");
+    let toolbox = Toolbox::install(&cache(flags), |peer| !flags.fast || peer.fast)?;
+    require(flags, &toolbox)?;
+    if flags.install_only {
+        return Ok(());
+    }
+    let programs = match &flags.binaries {
+        Some(folder) => Programs::in_folder(folder)?,
+        None => Programs::build()?,
+    };
+    let folder = tempfile::Builder::new().prefix("countersign-peers-").tempdir()?;
+    let bench = Bench { programs: &programs, toolbox: &toolbox, folder: folder.path(), folders: &AtomicUsize::new(0) };
+    let mut matrix = Matrix::new(&toolbox);
+    matrix.sections = run_sections(&bench, &flags.sections())?;
+    report(&matrix, flags)?;
+    if flags.keep {
+        println!("kept: {}", folder.keep().display());
+    }
+    let counts = matrix.counts();
+    println!(
+        "peers: {} passed, {} failed, {} skipped in {:.0?}",
+        counts.passed,
+        counts.failed,
+        counts.skipped,
+        started.elapsed()
+    );
+    match (counts.passed, counts.failed) {
+        (0, 0) => bail!("not one cell was tried"),
+        (_, 0) => Ok(()),
+        (_, failed) => bail!("{failed} cells failed"),
+    }
+}
+
+/// Runs the sections at the same time: most of their time is spent waiting for servers.
+fn run_sections(bench: &Bench<'_>, wanted: &[PeersSection]) -> anyhow::Result<Vec<Section>> {
+    thread::scope(|scope| {
+        let start = |section: &PeersSection| {
+            let section = *section;
+            scope.spawn(move || run_section(bench, section))
+        };
+        let running: Vec<_> = wanted.iter().map(start).collect();
+        let mut sections = Vec::new();
+        for run in running {
+            sections.extend(run.join().map_err(|_| anyhow!("a section panicked"))??);
+        }
+        Ok(sections)
+    })
+}
+
+fn run_section(bench: &Bench<'_>, section: PeersSection) -> anyhow::Result<Vec<Section>> {
+    match section {
+        PeersSection::Replica => replica::run(bench),
+        PeersSection::Registries => registries::run(bench),
+        PeersSection::Servers => servers::run(bench),
+        PeersSection::Older => older::run(bench),
+    }
+}
+
+fn require(flags: &PeersFlags, toolbox: &Toolbox) -> anyhow::Result<()> {
+    for name in &flags.require {
+        if versions::peer(name).is_none() {
+            let names: Vec<&str> = versions::PEERS.iter().map(|peer| peer.name).collect();
+            bail!("--require {name}: not a peer; the peers are {}", names.join(", "));
+        }
+        toolbox.folder(name).with_context(|| format!("--require {name}"))?;
+    }
+    Ok(())
+}
+
+fn report(matrix: &Matrix, flags: &PeersFlags) -> anyhow::Result<()> {
+    println!("{matrix}");
+    let document = matrix.json(&today());
+    let json = flags.json.clone().unwrap_or_else(|| root().join("target").join("peers.json"));
+    if let Some(folder) = json.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(&json, format!("{document:#}\n")).with_context(|| format!("cannot write {}", json.display()))?;
+    println!("written: {}", json.display());
+    if flags.compatibility {
+        let page = root().join(".github").join("COMPATIBILITY.md");
+        fs::write(&page, compatibility::page(&document)?)
+            .with_context(|| format!("cannot write {}", page.display()))?;
+        println!("written: {}", page.display());
+    }
+    Ok(())
+}
+
+/// Where peers are kept between runs.
+pub(crate) fn cache(flags: &PeersFlags) -> PathBuf {
+    flags.cache.clone().unwrap_or_else(default_cache)
+}
+
+/// The cache of peers where none is named: outside the target folder, so that a clean build keeps them.
+#[expect(clippy::disallowed_methods, reason = "the cache of this user is where the environment says")]
+pub(crate) fn default_cache() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map_or_else(home, PathBuf::from);
+    cache.join("countersign").join("peers")
+}
+
+#[expect(clippy::disallowed_methods, reason = "the page says when the run was")]
+fn today() -> String {
+    jiff::Timestamp::now().strftime("%F").to_string()
+}

@@ -1,0 +1,80 @@
+//! Who verifies: what each verifier says of a digest in a registry.
+
+use anyhow::bail;
+
+use super::Bench;
+use super::process;
+use super::stack::Stack;
+
+/// What is asked of every verifier.
+#[derive(Clone, Debug)]
+pub(crate) struct Question<'q> {
+    pub(crate) stack: &'q Stack,
+    /// `HOST/REPOSITORY`
+    pub(crate) repository: &'q str,
+    /// `sha256:...`, not necessarily the one that was signed.
+    pub(crate) digest: &'q str,
+    pub(crate) identity: &'q str,
+}
+
+impl Question<'_> {
+    /// `HOST/REPOSITORY@DIGEST`
+    pub(crate) fn reference(&self) -> String {
+        format!("{}@{}", self.repository, self.digest)
+    }
+}
+
+/// What a verifier said.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Accepted(String),
+    Refused(String),
+}
+
+impl Answer {
+    /// Fails unless the verifier accepted.
+    pub(crate) fn accepted(self) -> anyhow::Result<String> {
+        match self {
+            Self::Accepted(text) => Ok(text),
+            Self::Refused(why) => bail!("refused: {why}"),
+        }
+    }
+
+    /// Fails unless the verifier refused.
+    pub(crate) fn refused(self) -> anyhow::Result<String> {
+        match self {
+            Self::Accepted(_) => bail!("accepted what it must refuse"),
+            Self::Refused(why) => Ok(why),
+        }
+    }
+}
+
+/// Our verifier. A refusal is exit 3; that it could not decide is an error here, whatever was expected.
+pub(crate) fn ours(bench: &Bench<'_>, question: &Question<'_>) -> anyhow::Result<Answer> {
+    let home = bench.folder("verifier")?;
+    let mut command = process::command(&bench.programs.path("countersign-verifier"), &home);
+    command.args(["verify", &question.reference(), "--certificate-identity", question.identity]);
+    command.args(["--certificate-oidc-issuer", &question.stack.issuer]);
+    command.arg("--trusted-root").arg(&question.stack.trusted_root);
+    let run = process::call(command)?;
+    match run.exit {
+        0 => Ok(Answer::Accepted("exit 0".to_owned())),
+        3 => Ok(Answer::Refused(run.last_words())),
+        exit => bail!("exit {exit}: {}", run.last_words()),
+    }
+}
+
+/// A cosign, by its name in the list of peers.
+pub(crate) fn cosign(bench: &Bench<'_>, name: &str, question: &Question<'_>) -> anyhow::Result<Answer> {
+    let home = bench.folder("cosign")?;
+    let mut command = process::command(&bench.toolbox.program(name, "cosign")?, &home);
+    command.args(["verify", "--allow-http-registry", "--allow-insecure-registry"]);
+    command.args(["--certificate-identity", question.identity]);
+    command.args(["--certificate-oidc-issuer", &question.stack.issuer]);
+    command.arg("--trusted-root").arg(&question.stack.trusted_root).arg(question.reference());
+    if name != "cosign" {
+        command.arg("--new-bundle-format");
+    }
+    let run = process::call(command)?;
+    Ok(if run.success() { Answer::Accepted("exit 0".to_owned()) } else { Answer::Refused(run.last_words()) })
+}

@@ -1,0 +1,153 @@
+//! Programs of other people: run with an environment of their own, within a time, and stopped when they are done with.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+/// How long one call of a peer may take.
+pub(crate) const CALL_TIME: Duration = Duration::from_secs(120);
+/// How long a server may take until it answers.
+const START_TIME: Duration = Duration::from_secs(60);
+
+/// What a program did.
+pub(crate) struct Run {
+    pub(crate) exit: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    pub(crate) fn success(&self) -> bool {
+        self.exit == 0
+    }
+
+    /// Fails, with what the program printed, unless it succeeded.
+    pub(crate) fn ok(self) -> anyhow::Result<Self> {
+        if !self.success() {
+            bail!("exit {}: {}", self.exit, self.last_words());
+        }
+        Ok(self)
+    }
+
+    /// The end of what the program printed, on one line.
+    pub(crate) fn last_words(&self) -> String {
+        let text = if self.stderr.trim().is_empty() { &self.stdout } else { &self.stderr };
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let words = lines[lines.len().saturating_sub(3)..].join(" / ");
+        words.chars().take(600).collect()
+    }
+}
+
+/// Returns a command that sees nothing of this program's environment: its home, caches and trust are in the folder.
+pub(crate) fn command(program: &Path, home: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", home).env("TMPDIR", "/tmp");
+    command.env("XDG_CACHE_HOME", home.join(".cache")).env("XDG_CONFIG_HOME", home.join(".config"));
+    command.env("XDG_DATA_HOME", home.join(".local/share")).env("XDG_STATE_HOME", home.join(".local/state"));
+    command.env("TUF_ROOT", home.join(".sigstore/root")).env("DOCKER_CONFIG", home.join(".docker"));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end, and kills it when that takes too long.
+pub(crate) fn finish(mut command: Command, limit: Duration) -> anyhow::Result<Run> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let name = command.get_program().to_string_lossy().into_owned();
+    let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+    let stdout = child.stdout.take().context("standard output")?;
+    let stderr = child.stderr.take().context("standard error")?;
+    let stdout = thread::spawn(move || read(stdout));
+    let stderr = thread::spawn(move || read(stderr));
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if started.elapsed() > limit {
+            child.kill()?;
+            child.wait()?;
+            bail!("{name} did not end within {limit:.0?}");
+        }
+        thread::sleep(Duration::from_millis(10));
+    };
+    let text =
+        |reader: thread::JoinHandle<Vec<u8>>| String::from_utf8_lossy(&reader.join().unwrap_or_default()).into_owned();
+    Ok(Run { exit: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) })
+}
+
+fn read(mut from: impl std::io::Read) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // What was read before a failure is still worth showing.
+    let _ = from.read_to_end(&mut bytes);
+    bytes
+}
+
+/// Runs a peer with [`CALL_TIME`].
+pub(crate) fn call(command: Command) -> anyhow::Result<Run> {
+    finish(command, CALL_TIME)
+}
+
+/// A server that runs until it is dropped.
+pub(crate) struct Server {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Server {
+    /// Starts a server whose output goes to a file, and waits until it is ready.
+    pub(crate) fn start(
+        name: &str,
+        mut command: Command,
+        log: &Path,
+        ready: impl Fn() -> bool,
+    ) -> anyhow::Result<Self> {
+        let output = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        let mut server = Self { name: name.to_owned(), child, log: log.to_path_buf() };
+        let started = Instant::now();
+        while !ready() {
+            if let Some(status) = server.child.try_wait()? {
+                bail!("{name} ended with {status}: {}", server.last_words());
+            }
+            if started.elapsed() > START_TIME {
+                bail!("{name} does not answer after {START_TIME:.0?}: {}", server.last_words());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(server)
+    }
+
+    /// The end of what the server printed.
+    pub(crate) fn last_words(&self) -> String {
+        let text = std::fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(4)..].join(" / ")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(error) = self.child.kill().and_then(|()| self.child.wait().map(|_| ())) {
+            eprintln!("   {} could not be stopped: {error}", self.name);
+        }
+    }
+}
+
+/// Returns a port of 127.0.0.1 that is free now.
+pub(crate) fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Whether something listens on this port of 127.0.0.1.
+pub(crate) fn listens(port: u16) -> bool {
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok()
+}
