@@ -12,6 +12,7 @@
 //! | `rekor_v1`, `rekor_v2` | the two generations of the transparency log |
 //! | `tsa` | RFC 3161 timestamps |
 //! | `tuf`, `trust` | the trusted root and signing configs, as files and as a TUF repository |
+//! | `chain` | the certificates that a real Fulcio needs, to be compared with the sandbox's |
 //! | `image` | multi-platform images, hostile layers included |
 //! | `faults`, `log` | what goes wrong on purpose, and what was asked |
 //! | `program` | all of it as a program that prints its URLs |
@@ -29,6 +30,7 @@
 //! Security lives elsewhere: this crate guards nothing. Its keys are made for one run and its log keeps credentials.
 
 mod certificate;
+mod chain;
 mod checkpoint;
 mod clock;
 mod exchange;
@@ -57,6 +59,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
+pub use chain::CodeSigningChain;
 pub use clock::Clock;
 pub use faults::{Action, Edit, Fault, FaultGuard};
 pub use identity::GithubIdentity;

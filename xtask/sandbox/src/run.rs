@@ -48,6 +48,8 @@ pub struct Options {
     pub sct_leaf_index: bool,
     /// How long the TUF metadata is valid; negative for expired metadata.
     pub tuf_lifetime: SignedDuration,
+    /// What the TUF repository holds, by name; `None` for the trust in the sandbox's own services.
+    pub tuf_targets: Option<Vec<(String, Vec<u8>)>>,
 }
 
 impl Default for Options {
@@ -66,6 +68,7 @@ impl Default for Options {
             valid_before_start: SignedDuration::from_hours(1),
             sct_leaf_index: true,
             tuf_lifetime: SignedDuration::from_hours(24 * 365),
+            tuf_targets: None,
         }
     }
 }

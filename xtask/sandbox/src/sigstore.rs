@@ -49,12 +49,16 @@ impl Sigstore {
         let signing_configs =
             [RekorVersion::V1, RekorVersion::V2].map(|rekor| trust::signing_config(&urls, since, rekor).to_string());
         let [rekor_v1_config, rekor_v2_config] = signing_configs.clone().map(Bytes::from);
-        let targets = [
-            ("trusted_root.json", Bytes::from(trusted_root.clone())),
-            ("signing_config.v0.2.json", rekor_v1_config),
-            ("signing_config_rekor_v2.v0.2.json", rekor_v2_config),
-        ];
-        let tuf = Tuf::new(&keys.tuf, now + options.tuf_lifetime, &targets);
+        let own = || {
+            vec![
+                ("trusted_root.json".to_owned(), Bytes::from(trusted_root.clone())),
+                ("signing_config.v0.2.json".to_owned(), rekor_v1_config),
+                ("signing_config_rekor_v2.v0.2.json".to_owned(), rekor_v2_config),
+            ]
+        };
+        let given = options.tuf_targets.clone();
+        let given = given.map(|targets| targets.into_iter().map(|(name, bytes)| (name, Bytes::from(bytes))).collect());
+        let tuf = Tuf::new(&keys.tuf, now + options.tuf_lifetime, &given.unwrap_or_else(own));
         Ok(Sigstore { oidc, fulcio, rekor_v1, rekor_v2, tsa, tuf, trusted_root, signing_configs })
     }
 

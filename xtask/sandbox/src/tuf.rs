@@ -16,13 +16,13 @@ pub(crate) struct Tuf(BTreeMap<String, Bytes>);
 
 impl Tuf {
     /// Consistent snapshots of version 1, with these targets.
-    pub(crate) fn new(key: &Ed25519Key, expires: Timestamp, targets: &[(&str, Bytes)]) -> Tuf {
+    pub(crate) fn new(key: &Ed25519Key, expires: Timestamp, targets: &[(String, Bytes)]) -> Tuf {
         let writer = Writer { key, expires };
         let mut files = BTreeMap::new();
         let mut listed = Map::new();
         for (name, bytes) in targets {
             let hash = sha256(bytes);
-            listed.insert((*name).to_owned(), json!({ "length": bytes.len(), "hashes": { "sha256": hash } }));
+            listed.insert(name.clone(), json!({ "length": bytes.len(), "hashes": { "sha256": hash } }));
             files.insert(format!("/targets/{hash}.{name}"), bytes.clone());
         }
         let root = writer.role("root", writer.keys_and_roles());
