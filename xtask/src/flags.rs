@@ -73,6 +73,10 @@ pub(crate) struct PeersFlags {
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     pub(crate) only: Vec<PeersSection>,
 
+    /// Instead of the matrix: plants a fault in a copy of our signer, and fails when a peer that needs the part does not notice.
+    #[arg(long, value_name = "FAULT", value_delimiter = ',', conflicts_with_all = ["binaries", "compatibility", "fast", "only"])]
+    pub(crate) plant: Vec<Plant>,
+
     /// Fails when one of these peers cannot be had.
     #[arg(long, value_name = "PEER", value_delimiter = ',')]
     pub(crate) require: Vec<String>,
@@ -89,6 +93,17 @@ pub(crate) enum PeersSection {
     Servers,
     /// What older versions of cosign wrote.
     Older,
+}
+
+/// A fault in the layout of what the signer writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Plant {
+    /// The referrer manifest has no annotation with the predicate type.
+    Annotation,
+    /// The referrer manifest has another artifact type.
+    ArtifactType,
+    /// The subjects of the statement have no name.
+    SubjectName,
 }
 
 impl PeersFlags {

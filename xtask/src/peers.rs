@@ -17,6 +17,7 @@ mod install;
 mod judges;
 mod matrix;
 mod older;
+mod plant;
 mod process;
 mod recipe;
 mod registries;
@@ -58,6 +59,9 @@ pub(crate) fn run(flags: &PeersFlags) -> anyhow::Result<()> {
     if flags.install_only {
         return Ok(());
     }
+    if !flags.plant.is_empty() {
+        return plant_faults(flags, &toolbox);
+    }
     let programs = match &flags.binaries {
         Some(folder) => Programs::in_folder(folder)?,
         None => Programs::build()?,
@@ -83,6 +87,19 @@ pub(crate) fn run(flags: &PeersFlags) -> anyhow::Result<()> {
         (_, 0) => Ok(()),
         (_, failed) => bail!("{failed} cells failed"),
     }
+}
+
+/// Runs what depends on the layout of our signatures, once with each fault in it.
+fn plant_faults(flags: &PeersFlags, toolbox: &Toolbox) -> anyhow::Result<()> {
+    for plant in &flags.plant {
+        eprintln!("== planting: {plant:?}");
+        let programs = plant::programs(*plant, &cache(flags))?;
+        let folder = tempfile::Builder::new().prefix("countersign-peers-").tempdir()?;
+        let bench = Bench { programs: &programs, toolbox, folder: folder.path(), folders: &AtomicUsize::new(0) };
+        let sections = run_sections(&bench, &[PeersSection::Replica])?;
+        plant::judge(*plant, &sections)?;
+    }
+    Ok(())
 }
 
 /// Runs the sections at the same time: most of their time is spent waiting for servers.

@@ -97,3 +97,30 @@ fn array(value: &Value) -> &[Value] {
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_cell_is_on_the_page_and_every_exception_has_a_note() -> anyhow::Result<()> {
+        let cell = |row: &str, column: &str, outcome: &str, text: &str| json!({"row": row, "column": column, "outcome": outcome, "text": text});
+        let mut limit = cell("ours", "js", "pass", "cannot | at all");
+        limit["limit"] = json!(true);
+        let cells = [cell("ours", "cosign", "pass", "fine"), limit, cell("theirs", "cosign", "fail", "refused")];
+        let document = json!({
+            "date": "2026-11-26", "passed": 2, "failed": 1, "skipped": 0,
+            "peers": [{"name": "cosign", "version": "v3.1.2", "missing": null}, {"name": "oras", "version": "v1", "missing": "no Go"}],
+            "sections": [{"name": "part", "cells": cells}],
+        });
+        let page = page(&document)?;
+        assert!(page.contains("on 2026-11-26: 2 passed, 1 failed, 0 skipped"), "{page}");
+        assert!(page.contains("| ours | yes | limit [1] |"), "{page}");
+        assert!(page.contains("| theirs | no [2] | - |"), "{page}");
+        assert!(page.contains("1. cannot   at all"), "{page}");
+        assert!(page.contains("| oras | v1 (not installed) |"), "{page}");
+        Ok(())
+    }
+}

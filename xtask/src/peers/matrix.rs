@@ -78,6 +78,10 @@ impl Section {
         self.cells.push(cell);
     }
 
+    pub(crate) fn cells(&self) -> impl Iterator<Item = &Cell> {
+        self.cells.iter()
+    }
+
     /// Takes over the cells of another section.
     pub(crate) fn extend(&mut self, other: Self) {
         self.cells.extend(other.cells);
@@ -85,6 +89,14 @@ impl Section {
 }
 
 impl Outcome {
+    pub(crate) fn is_pass(&self) -> bool {
+        matches!(self, Self::Pass(_))
+    }
+
+    pub(crate) fn is_fail(&self) -> bool {
+        matches!(self, Self::Fail(_))
+    }
+
     fn mark(&self) -> &'static str {
         match self {
             Self::Pass(shown) if shown.limit => "ok*",
@@ -233,5 +245,44 @@ impl fmt::Display for Section {
             }
         }
         writeln!(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    fn section() -> Section {
+        let mut section = Section::new("part");
+        let missing = Missing { peer: "cosign".to_owned(), reason: "no Go".to_owned() };
+        section.cell("ours", "python", || Ok("accepted"));
+        section.cell("ours", "js", || Ok(Shown::limit("cannot")));
+        section.cell("ours", "cosign", || Err::<Shown, _>(anyhow::Error::from(missing).context("verify")));
+        section.cell("theirs", "python", || Err::<Shown, _>(anyhow!("refused")));
+        section
+    }
+
+    #[test]
+    fn only_a_missing_peer_makes_a_cell_skipped() {
+        let toolbox = Matrix { peers: Vec::new(), sections: vec![section()] };
+        assert_eq!(toolbox.counts(), Counts { passed: 2, failed: 1, skipped: 1 });
+        let json = toolbox.json("2026-01-01");
+        let cells = &json["sections"][0]["cells"];
+        assert_eq!(cells[2]["outcome"], "skipped");
+        assert_eq!(cells[2]["text"], "cosign is not installed: no Go");
+        assert_eq!(cells[1]["limit"], true);
+        assert_eq!(cells[3]["outcome"], "fail");
+    }
+
+    #[test]
+    fn the_worst_of_several_attempts_is_shown() {
+        let mut section = section();
+        section.cell("ours", "python", || Err::<Shown, _>(anyhow!("refused")));
+        section.cell("ours", "python", || Ok("accepted"));
+        let text = section.to_string();
+        let line = text.lines().find(|line| line.starts_with("ours")).unwrap_or_default();
+        assert!(line.contains("FAIL"), "{text}");
     }
 }
