@@ -4,14 +4,19 @@
 //! with an inclusion proof, one DSSE signature over an in-toto statement. Everything an attacker may repeat is
 //! counted before the first signature is checked.
 
-use serde::Deserialize;
-use sigstore_types::Bundle;
+use sigstore_types::{Bundle, TransparencyLogEntry};
 
 use crate::reason::Reason;
-use countersign_oci::limits;
+use crate::sigstore;
+
+pub(crate) mod outline;
+
+use outline::{EntryOutline, MaterialOutline, Outline, malformed};
 
 /// The media type of a Sigstore bundle of version 0.3.
 pub const BUNDLE_V0_3: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+/// The same, as it was written at first.
+pub(crate) const BUNDLE_V0_3_EARLY: &str = "application/vnd.dev.sigstore.bundle+json;version=0.3";
 /// The payload type of a DSSE envelope that holds an in-toto statement.
 pub const IN_TOTO_PAYLOAD: &str = "application/vnd.in-toto+json";
 
@@ -20,29 +25,21 @@ pub const IN_TOTO_PAYLOAD: &str = "application/vnd.in-toto+json";
 pub(crate) struct ShapedBundle {
     pub(crate) bundle: Bundle,
     pub(crate) payload: Vec<u8>,
-    pub(crate) certificate: Vec<u8>,
     pub(crate) log_index: u64,
-    /// The entry as it was logged: what the log entry's leaf hash is taken of.
-    pub(crate) log_entry_body: Vec<u8>,
 }
 
 /// Returns the bundle when it has the shape that an image signature must have.
 ///
-/// Refuses, in this order: more than [`limits::BUNDLE_BYTES`] bytes; text that is no JSON object; another media type; a
+/// Refuses, in this order: more than [`limits::BUNDLE_BYTES`](countersign_oci::limits::BUNDLE_BYTES) bytes; text that is no JSON object; another media type; a
 /// public key or a certificate chain; other than one log entry; an entry kind that nothing can verify; an entry
-/// without inclusion proof; one of Rekor v1 without inclusion promise; more than [`limits::TIMESTAMPS`] timestamps; a message signature; other than one DSSE
+/// without inclusion proof; one of Rekor v1 without inclusion promise; more than
+/// [`limits::TIMESTAMPS`](countersign_oci::limits::TIMESTAMPS) timestamps; a message signature; other than one DSSE
 /// signature; another payload type.
 pub(crate) fn shape(bytes: &[u8]) -> Result<ShapedBundle, Reason> {
-    if bytes.len() as u64 > limits::BUNDLE_BYTES {
-        return Err(Reason::TooLarge { bytes: bytes.len() as u64, limit: limits::BUNDLE_BYTES });
-    }
-    let text = std::str::from_utf8(bytes).map_err(|e| malformed(&e))?;
-    let outline: Outline = serde_json::from_str(text).map_err(|e| malformed(&e))?;
-    outline.check()?;
+    let (text, outline) = outline::read(bytes)?;
+    check(&outline)?;
 
     let bundle = Bundle::from_json(text).map_err(|e| malformed(&e))?;
-    let certificate =
-        bundle.signing_certificate().map(|certificate| certificate.as_bytes().to_vec()).ok_or(Reason::NoCertificate)?;
     let sigstore_types::SignatureContent::DsseEnvelope(envelope) = &bundle.content else {
         return Err(Reason::MessageSignature);
     };
@@ -53,131 +50,65 @@ pub(crate) fn shape(bytes: &[u8]) -> Result<ShapedBundle, Reason> {
     let [entry] = bundle.verification_material.tlog_entries.as_slice() else {
         return Err(Reason::LogEntryCount { found: bundle.verification_material.tlog_entries.len() });
     };
-    let proof = entry.inclusion_proof.as_ref().ok_or(Reason::NoInclusionProof)?;
-    if proof.checkpoint.is_empty() {
-        return Err(Reason::NoInclusionProof);
+    if !has_checkpoint(entry) {
+        return Err(sigstore::without_checkpoint(entry));
     }
     let log_index = entry.log_index.get();
-    let log_entry_body = entry.canonicalized_body.as_bytes().to_vec();
-    Ok(ShapedBundle { payload, certificate, log_index, log_entry_body, bundle })
+    Ok(ShapedBundle { payload, log_index, bundle })
 }
 
-/// Just enough of a bundle to say what it is before the library, which reads older and newer shapes too, parses it.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Outline {
-    media_type: Option<String>,
-    verification_material: Option<MaterialOutline>,
-    dsse_envelope: Option<EnvelopeOutline>,
-    message_signature: Option<serde::de::IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct MaterialOutline {
-    certificate: Option<serde::de::IgnoredAny>,
-    public_key: Option<serde::de::IgnoredAny>,
-    x509_certificate_chain: Option<serde::de::IgnoredAny>,
-    #[serde(default)]
-    tlog_entries: Option<Vec<EntryOutline>>,
-    #[serde(default)]
-    timestamp_verification_data: Option<TimestampOutline>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct EntryOutline {
-    kind_version: Option<KindOutline>,
-    inclusion_promise: Option<serde::de::IgnoredAny>,
-    inclusion_proof: Option<serde::de::IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct KindOutline {
-    #[serde(default)]
-    kind: String,
-    #[serde(default)]
-    version: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TimestampOutline {
-    #[serde(default)]
-    rfc3161_timestamps: Option<Vec<serde::de::IgnoredAny>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct EnvelopeOutline {
-    #[serde(default)]
-    signatures: Option<Vec<serde::de::IgnoredAny>>,
-}
-
-impl Outline {
-    fn check(&self) -> Result<(), Reason> {
-        match self.media_type.as_deref() {
-            Some(BUNDLE_V0_3 | "application/vnd.dev.sigstore.bundle+json;version=0.3") => {}
-            found => return Err(Reason::BundleVersion { found: found.map(ToOwned::to_owned) }),
-        }
-        let material = self.verification_material.as_ref().ok_or(Reason::NoCertificate)?;
-        if material.x509_certificate_chain.is_some() {
-            return Err(Reason::CertificateChain);
-        }
-        if material.public_key.is_some() || material.certificate.is_none() {
-            return Err(Reason::NoCertificate);
-        }
-        material.check_entries()?;
-        let timestamps = material
-            .timestamp_verification_data
-            .as_ref()
-            .and_then(|data| data.rfc3161_timestamps.as_ref())
-            .map_or(0, Vec::len);
-        if timestamps > limits::TIMESTAMPS {
-            return Err(Reason::TooManyTimestamps { found: timestamps, limit: limits::TIMESTAMPS });
-        }
-        match (&self.dsse_envelope, &self.message_signature) {
-            (Some(envelope), None) => match envelope.signatures.as_ref().map_or(0, Vec::len) {
-                1 => Ok(()),
-                found => Err(Reason::SignatureCount { found }),
-            },
-            _ => Err(Reason::MessageSignature),
-        }
+fn check(outline: &Outline) -> Result<(), Reason> {
+    match outline.media_type.as_deref() {
+        Some(BUNDLE_V0_3 | BUNDLE_V0_3_EARLY) => {}
+        found => return Err(Reason::BundleVersion { accepted: "v0.3", found: found.map(ToOwned::to_owned) }),
+    }
+    let material = outline.verification_material.as_ref().ok_or(Reason::NoCertificate)?;
+    check_certificate(material)?;
+    check_entry(material.entry()?)?;
+    material.check_timestamps()?;
+    match (&outline.dsse_envelope, &outline.message_signature) {
+        (Some(envelope), None) => envelope.check_signatures(),
+        _ => Err(Reason::MessageSignature),
     }
 }
 
-impl MaterialOutline {
-    fn check_entries(&self) -> Result<(), Reason> {
-        let entries = self.tlog_entries.as_deref().unwrap_or_default();
-        let [entry] = entries else {
-            return Err(Reason::LogEntryCount { found: entries.len() });
-        };
-        let (kind, version) =
-            entry.kind_version.as_ref().map_or(("", ""), |kind| (kind.kind.as_str(), kind.version.as_str()));
-        match (kind, version) {
-            ("hashedrekord", "0.0.2") | ("dsse", "0.0.1") | ("intoto", "0.0.2") => {}
-            _ => {
-                return Err(Reason::UnsupportedLogEntry { kind: kind.to_owned(), version: version.to_owned() });
-            }
-        }
-        if entry.inclusion_proof.is_none() {
-            return Err(Reason::NoInclusionProof);
-        }
-        // Without its promise an entry of Rekor v1 loses its time, and with it a time that the policy's windows are for.
-        if version != "0.0.2" || kind == "intoto" {
-            entry.inclusion_promise.as_ref().ok_or(Reason::NoInclusionPromise)?;
-        }
-        Ok(())
+fn check_certificate(material: &MaterialOutline) -> Result<(), Reason> {
+    if material.x509_certificate_chain.is_some() {
+        return Err(Reason::CertificateChain);
     }
+    if material.public_key.is_some() || material.certificate.is_none() {
+        return Err(Reason::NoCertificate);
+    }
+    Ok(())
 }
 
-fn malformed(cause: &dyn std::fmt::Display) -> Reason {
-    Reason::MalformedBundle { detail: cause.to_string() }
+fn check_entry(entry: &EntryOutline) -> Result<(), Reason> {
+    let (kind, version) = entry.kind();
+    if !describes_envelope(kind, version) {
+        return Err(Reason::UnsupportedLogEntry { kind: kind.to_owned(), version: version.to_owned() });
+    }
+    entry.check_log_index()?;
+    entry.check_proof()?;
+    // Without its promise an entry of Rekor v1 loses its time, and with it a time that the policy's windows are for.
+    if version != "0.0.2" || kind == "intoto" {
+        entry.inclusion_promise.as_ref().ok_or(Reason::NoInclusionPromise)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn has_checkpoint(entry: &TransparencyLogEntry) -> bool {
+    entry.inclusion_proof.as_ref().is_some_and(|proof| !proof.checkpoint.is_empty())
+}
+
+/// Whether entries of this kind can be of a DSSE envelope.
+pub(crate) fn describes_envelope(kind: &str, version: &str) -> bool {
+    matches!((kind, version), ("hashedrekord", "0.0.2") | ("dsse", "0.0.1") | ("intoto", "0.0.2"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use countersign_oci::limits;
     use serde_json::{Value, json};
 
     fn outline() -> Value {

@@ -16,6 +16,12 @@ pub enum Error {
         #[source]
         cause: std::io::Error,
     },
+    /// What was given as a managed key is none that signatures can be checked with.
+    #[error("managed key cannot be used: {detail}")]
+    ManagedKey {
+        /// What is wrong with it.
+        detail: String,
+    },
     /// The registry did not answer as it must.
     #[cfg(feature = "registry")]
     #[error("cannot read {reference}")]
@@ -65,6 +71,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Cache { .. } => "trust-cache",
+            Self::ManagedKey { .. } => "managed-key-malformed",
             #[cfg(feature = "registry")]
             Self::Registry { cause, .. } => cause.code(),
             Self::TagNotAsked { .. } => "tag-not-asked",
@@ -81,7 +88,10 @@ impl Error {
             Self::Cache { .. } | Self::Tuf { .. } => Class::Unreachable,
             #[cfg(feature = "registry")]
             Self::Registry { cause, .. } => cause.class(),
-            Self::TagNotAsked { .. } | Self::TrustedRoot { .. } | Self::TrustFile { .. } => Class::Usage,
+            Self::ManagedKey { .. }
+            | Self::TagNotAsked { .. }
+            | Self::TrustedRoot { .. }
+            | Self::TrustFile { .. } => Class::Usage,
         }
     }
 
@@ -97,6 +107,7 @@ impl Error {
                 reference.repository(),
                 reference.digest()
             )),
+            Self::ManagedKey { .. } => Some("a managed key is given as PEM: BEGIN PUBLIC KEY".into()),
             Self::TrustedRoot { .. } => Some("is it a trusted_root.json of this Sigstore instance?".into()),
             Self::Tuf { .. } => Some(
                 "try again when the repository can be reached, or give a trusted root with --trusted-root FILE".into(),

@@ -11,6 +11,7 @@
 //! * [`evidence`]: what lies beside an image; [`collect`] reads it from a registry
 //! * [`bundle`], [`statement`]: what shape a signature has; [`reason`]: why one will not do
 //! * [`verify`]: the decision, pure; [`verified`]: its proof
+//! * [`blob`]: the same for files, whose signatures have more shapes
 //! * [`report`]: the decision for people and for programs
 //!
 //! # Where the security lives
@@ -51,6 +52,7 @@
 //! # }
 //! ```
 
+pub mod blob;
 pub mod bundle;
 #[cfg(feature = "registry")]
 pub mod collect;

@@ -9,19 +9,36 @@ use thiserror::Error;
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The bundle is of another version than 0.3.
-    #[error("bundle of version {}, where v0.3 is needed", found.as_deref().unwrap_or("(none)"))]
+    /// The bundle says, or its signature shows, that it is of another file.
+    #[error("bundle is of another file than {expected}")]
+    ArtifactMismatch {
+        /// The digest of the file that was asked about.
+        expected: Digest,
+    },
+    /// The bundle is of a version that is not accepted.
+    #[error("bundle of version {}, where {accepted} is needed", found.as_deref().unwrap_or("(none)"))]
     BundleVersion {
+        /// Which versions are: `v0.3` for images, more for files.
+        accepted: &'static str,
         /// The bundle's media type.
         found: Option<String>,
     },
     /// A bundle of version 0.3 must hold the leaf certificate alone.
     #[error("bundle holds a certificate chain, where v0.3 has the signing certificate alone")]
     CertificateChain,
+    /// The bundle holds a certificate chain without a certificate in it.
+    #[error("bundle holds an empty certificate chain")]
+    CertificateChainEmpty,
     /// The signing certificate was rejected: it does not chain to the trusted root, or was not valid when it signed.
     #[error("signing certificate is not trusted: {detail}")]
     Certificate {
         /// What the library said.
+        detail: String,
+    },
+    /// The log's checkpoint cannot be read, is of another tree, or is not signed by a trusted log.
+    #[error("checkpoint is not acceptable: {detail}")]
+    Checkpoint {
+        /// What is wrong with it.
         detail: String,
     },
     /// A verified time lies ahead of this machine's clock: nothing can be decided.
@@ -50,7 +67,7 @@ pub enum Reason {
         /// The artifact type that its manifest states.
         artifact_type: String,
     },
-    /// The checkpoint or inclusion proof does not show that the entry is in a trusted log.
+    /// The inclusion proof does not lead from the entry to the log's root.
     #[error("log entry is not proven to be in a trusted log: {detail}")]
     Inclusion {
         /// What the library said.
@@ -74,6 +91,12 @@ pub enum Reason {
         /// How many there are.
         found: usize,
     },
+    /// The bundle is signed with a managed key, and none was given.
+    #[error("bundle is signed with a managed key, and none was given")]
+    ManagedKeyNeeded,
+    /// The bundle holds a certificate, where it has to be signed with the managed key that was given.
+    #[error("bundle holds a certificate, where a signature of the given key is needed")]
+    ManagedKeyUnused,
     /// The bundle cannot be parsed.
     #[error("bundle cannot be read: {detail}")]
     MalformedBundle {
@@ -117,7 +140,7 @@ pub enum Reason {
         predicate_type: String,
     },
     /// An image signed in the format that cosign wrote before bundles.
-    #[error("signed in the older cosign format ({form})")]
+    #[error("signed in the form that cosign wrote before version 3 ({form})")]
     OlderCosign {
         /// Which of its forms.
         form: OlderForm,
@@ -128,6 +151,12 @@ pub enum Reason {
         /// The payload type.
         found: String,
     },
+    /// The policy demands a signed repository or tag, and a file has neither.
+    #[error("policy requires a signed repository or tag, and a file has neither")]
+    PolicyOfImages,
+    /// The bundle holds a certificate authority's own root, which a verifier must have and a signer must not bring.
+    #[error("certificate chain holds a root certificate")]
+    RootInChain,
     /// This machine's clock is before everything that the trusted root was ever used for: nothing can be decided.
     #[error("this machine's clock ({now}) is before the trusted root began ({begins})")]
     RootNotBegun {
@@ -148,6 +177,14 @@ pub enum Reason {
         /// What the library said.
         detail: String,
     },
+    /// The certificate is of somebody else.
+    #[error("signed by {found}, where {expected} is needed")]
+    SignerMismatch {
+        /// Who had to sign.
+        expected: String,
+        /// Who did.
+        found: String,
+    },
     /// A DSSE envelope of an image signature has exactly one signature.
     #[error("envelope has {found} signatures, where 1 is needed")]
     SignatureCount {
@@ -161,7 +198,7 @@ pub enum Reason {
         found: String,
     },
     /// The signed statement does not name the digest that was asked for.
-    #[error("signed for another image: {expected} is not among its subjects")]
+    #[error("signed for something else: {expected} is not among its subjects")]
     SubjectMismatch {
         /// The digest asked for.
         expected: Digest,
@@ -172,11 +209,38 @@ pub enum Reason {
         /// How many there are.
         found: usize,
     },
+    /// One bundle cannot satisfy a policy that needs several signers.
+    #[error("policy needs {needed} signers, and one bundle has {have}")]
+    ThresholdUnmet {
+        /// How many distinct signers the policy needs.
+        needed: usize,
+        /// How many were found.
+        have: usize,
+    },
     /// A timestamp does not verify against the trusted root.
     #[error("timestamp does not verify: {detail}")]
     Timestamp {
         /// What the library said.
         detail: String,
+    },
+    /// A timestamp is by a trusted authority, which was not valid at that time.
+    #[error("timestamp authority was not valid when it stamped: {detail}")]
+    TimestampAuthority {
+        /// What was not valid.
+        detail: String,
+    },
+    /// A timestamp is of another signature.
+    #[error("timestamp is of another signature")]
+    TimestampMismatch,
+    /// A timestamp's time is not inside the certificate's validity.
+    #[error("timestamped at {time}, outside the certificate's validity from {not_before} to {not_after}")]
+    TimestampOutsideCertificate {
+        /// The time that the authority signed.
+        time: Timestamp,
+        /// The certificate's first moment.
+        not_before: Timestamp,
+        /// The certificate's last moment.
+        not_after: Timestamp,
     },
     /// The candidate is larger than a bundle may be.
     #[error("bundle of {bytes} bytes, more than the limit of {limit}")]
@@ -185,6 +249,14 @@ pub enum Reason {
         bytes: u64,
         /// The limit.
         limit: u64,
+    },
+    /// The certificate chain is longer than any real one.
+    #[error("bundle with a chain of {found} certificates, more than the limit of {limit}")]
+    TooManyCertificates {
+        /// How many there are.
+        found: usize,
+        /// The limit.
+        limit: usize,
     },
     /// The statement has too many subjects or digests.
     #[error("statement with {found} subjects or digests of one, more than the limit of {limit}")]
@@ -274,9 +346,12 @@ impl Reason {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
+            Self::ArtifactMismatch { .. } => "artifact-mismatch",
             Self::BundleVersion { .. } => "bundle-version",
             Self::CertificateChain => "certificate-chain",
+            Self::CertificateChainEmpty => "certificate-chain-empty",
             Self::Certificate { .. } => "certificate-untrusted",
+            Self::Checkpoint { .. } => "checkpoint-invalid",
             Self::ClockBehind { .. } | Self::RootNotBegun { .. } => "clock-behind",
             Self::Denied { .. } => "policy-denied",
             Self::EntryMismatch { .. } => "log-entry-mismatch",
@@ -285,6 +360,8 @@ impl Reason {
             Self::InclusionPromise { .. } => "inclusion-promise-invalid",
             Self::IntegratedTime { .. } => "integrated-time-invalid",
             Self::LogEntryCount { .. } => "log-entry-count",
+            Self::ManagedKeyNeeded => "managed-key-needed",
+            Self::ManagedKeyUnused => "managed-key-unused",
             Self::MalformedBundle { .. } => "malformed-bundle",
             Self::MalformedReferrer { .. } => "malformed-referrer",
             Self::MalformedStatement { .. } => "malformed-statement",
@@ -296,14 +373,22 @@ impl Reason {
             Self::NotASignature { .. } => "not-a-signature",
             Self::OlderCosign { .. } => "older-cosign-format",
             Self::PayloadType { .. } => "payload-type",
+            Self::PolicyOfImages => "policy-of-images",
+            Self::RootInChain => "root-certificate-in-chain",
             Self::Sct { .. } => "sct-invalid",
             Self::Signature { .. } => "signature-invalid",
             Self::SignatureCount { .. } => "signature-count",
+            Self::SignerMismatch { .. } => "signer-mismatch",
             Self::StatementType { .. } => "statement-type",
             Self::SubjectMismatch { .. } => "subject-mismatch",
             Self::SubjectNameCount { .. } => "subject-name-count",
+            Self::ThresholdUnmet { .. } => "threshold-unmet",
             Self::Timestamp { .. } => "timestamp-invalid",
+            Self::TimestampAuthority { .. } => "timestamp-authority-invalid",
+            Self::TimestampMismatch => "timestamp-mismatch",
+            Self::TimestampOutsideCertificate { .. } => "timestamp-outside-certificate",
             Self::TooLarge { .. } => "bundle-too-large",
+            Self::TooManyCertificates { .. } => "too-many-certificates",
             Self::TooManySubjects { .. } => "too-many-subjects",
             Self::TooManyTimestamps { .. } => "too-many-timestamps",
             Self::UnknownLog { .. } => "log-unknown",
@@ -332,10 +417,10 @@ impl Reason {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::OlderCosign { .. } => Some("sign the image again with countersign-signer or cosign 3"),
-            Self::UnsupportedLogEntry { kind, .. } if kind == "dsse" => Some(
-                "cosign 3.0 logged this kind to Rekor v2, which has dropped it: sign again with cosign 3.1 or countersign-signer",
-            ),
+            Self::OlderCosign { .. } => Some(OLDER_COSIGN_HINT),
+            Self::UnsupportedLogEntry { kind, version } if (kind.as_str(), version.as_str()) == ("dsse", "0.0.2") => {
+                Some("sign the image again with cosign 3.1 or later, or with countersign-signer")
+            }
             Self::Certificate { .. } | Self::Sct { .. } | Self::UnknownLog { .. } => Some(
                 "the signature may come from another Sigstore instance: is the trusted root the one it was made under?",
             ),
@@ -345,9 +430,12 @@ impl Reason {
     }
 }
 
+/// What to do about a signature in the form before bundles.
+pub(crate) const OLDER_COSIGN_HINT: &str = "sign the image again with cosign 3 or later, or with countersign-signer";
+
 fn unsupported_entry(kind: &str, version: &str) -> &'static str {
     match (kind, version) {
-        ("dsse", "0.0.2") => ", which Rekor v2 has dropped",
+        ("dsse", "0.0.2") => ", which cosign 3.0 wrote to Rekor v2 and Rekor v2 has dropped",
         ("", _) => ": the entry names none",
         _ => ", which does not describe a signed statement",
     }

@@ -8,14 +8,26 @@ use countersign_oci::Digest;
 use countersign_policy::Claims;
 use jiff::Timestamp;
 use ring::digest::{SHA256, digest};
-use sigstore_crypto::SubjectAltName;
-use sigstore_types::{DerCertificate, Sha256Hash};
-use sigstore_verify::{CertificateError, Error, TimestampError, TransparencyLogError, VerificationPolicy};
+use sigstore_crypto::{KeyAlgorithm, SubjectAltName};
+use sigstore_trust_root::TrustedRoot as SigstoreRoot;
+use sigstore_types::{Bundle, DerCertificate, DerPublicKey, Sha256Hash, SignatureContent, TransparencyLogEntry};
+use sigstore_verify::{PublicKeyVerificationPolicy, VerificationPolicy, VerificationResult, Verifier};
 use x509_cert::der::Decode as _;
-use x509_cert::ext::pkix::{SubjectAltName as SanExtension, name::GeneralName};
+use x509_cert::ext::pkix::{BasicConstraints, SubjectAltName as SanExtension, name::GeneralName};
 
-use crate::bundle::ShapedBundle;
 use crate::reason::Reason;
+
+mod diagnosis;
+mod entry;
+
+/// A bundle of an accepted shape, and the artifact that it is put forward for.
+#[derive(Clone, Copy)]
+pub(crate) struct Presented<'a> {
+    pub(crate) bundle: &'a Bundle,
+    pub(crate) digest: Digest,
+    /// The artifact itself, where it is at hand: only signatures of keys that hash by themselves need it.
+    pub(crate) bytes: Option<&'a [u8]>,
+}
 
 /// What an authenticated bundle says. Every field is bound by a signature that was verified.
 #[derive(Debug)]
@@ -29,33 +41,36 @@ pub(crate) struct Authenticated {
     pub(crate) log_entry: Digest,
 }
 
+/// What a bundle says that was authenticated by a managed key.
+#[derive(Debug)]
+pub(crate) struct AuthenticatedByKey {
+    pub(crate) times: Vec<Timestamp>,
+    /// RFC 6962 leaf hash of the log entry's body.
+    pub(crate) log_entry: Digest,
+}
+
 /// Returns what the bundle says, once everything in it is authenticated against the trusted root.
 pub(crate) fn authenticate(
-    verifier: &sigstore_verify::Verifier,
-    shaped: &ShapedBundle,
-    subject: Digest,
+    verifier: &Verifier,
+    root: &SigstoreRoot,
+    presented: Presented<'_>,
     now: Timestamp,
 ) -> Result<Authenticated, Reason> {
-    let names = subject_names(&shaped.certificate)?;
+    let certificate = presented.bundle.signing_certificate().ok_or(Reason::NoCertificate)?;
+    let names = subject_names(certificate.as_bytes())?;
     if names != 1 {
         return Err(Reason::SubjectNameCount { found: names });
     }
-    let artifact = Sha256Hash::from(*subject.bytes());
-    let result = verifier
-        .verify(artifact, &shaped.bundle, &VerificationPolicy::any_identity())
-        .map_err(|error| reason(error, subject, shaped, now))?;
+    let key = sigstore_crypto::parse_certificate_info(certificate)
+        .map_err(|e| Reason::Certificate { detail: e.to_string() })?
+        .public_key;
+    let policy = VerificationPolicy::any_identity();
+    let result = verify(verifier, root, presented, &key, &policy, now)?;
 
     // The policy above switches nothing off; should the library ever skip a step, that is a refusal, not a pass.
     let certificate = result.certificate().ok_or(Reason::NoCertificate)?;
-    if !(result.certificate_verified() && result.sct_verified() && result.tlog_verified()) {
+    if !(result.certificate_verified() && result.sct_verified()) {
         return Err(Reason::UnsupportedBundle { detail: "the library left a check out".into() });
-    }
-    let times = result.verified_timestamps().to_vec();
-    if times.is_empty() {
-        return Err(Reason::NoVerifiedTime { detail: "neither timestamp nor log time".into() });
-    }
-    if let Some(time) = times.iter().copied().find(|time| *time > now) {
-        return Err(Reason::ClockBehind { time, now });
     }
     let (name, is_uri) = match result.identity() {
         Some(SubjectAltName::Uri(uri)) => (Some(uri.clone()), true),
@@ -67,9 +82,88 @@ pub(crate) fn authenticate(
         subject_alternative_name: name,
         subject_alternative_name_is_uri: is_uri,
         claims: claims(&certificate.ci_claims),
-        times,
-        log_entry: leaf_hash(&shaped.log_entry_body),
+        times: result.verified_timestamps().to_vec(),
+        log_entry: leaf_hash_of(presented.bundle)?,
     })
+}
+
+/// Returns what the bundle says, once everything in it is authenticated against the trusted root and this key.
+pub(crate) fn authenticate_by_key(
+    verifier: &Verifier,
+    root: &SigstoreRoot,
+    presented: Presented<'_>,
+    key: &DerPublicKey,
+    now: Timestamp,
+) -> Result<AuthenticatedByKey, Reason> {
+    let policy = PublicKeyVerificationPolicy::new(key.clone());
+    let result = verify(verifier, root, presented, key, &policy, now)?;
+    Ok(AuthenticatedByKey { times: result.verified_timestamps().to_vec(), log_entry: leaf_hash_of(presented.bundle)? })
+}
+
+/// Authenticates everything, and holds for every bundle: it is logged, and at least one time is verified and none ahead of the clock.
+fn verify(
+    verifier: &Verifier,
+    root: &SigstoreRoot,
+    presented: Presented<'_>,
+    key: &DerPublicKey,
+    policy: &impl sigstore_verify::Policy,
+    now: Timestamp,
+) -> Result<VerificationResult, Reason> {
+    refuse_unsupported_key(presented.bundle, key)?;
+    let verified = match presented.bytes {
+        Some(bytes) => verifier.verify(bytes, presented.bundle, policy),
+        None => verifier.verify(Sha256Hash::from(*presented.digest.bytes()), presented.bundle, policy),
+    };
+    let result = verified.map_err(|error| diagnosis::Case { root, presented, key, now }.reason(error))?;
+    if !result.tlog_verified() {
+        return Err(Reason::UnsupportedBundle { detail: "the library left a check out".into() });
+    }
+    if result.verified_timestamps().is_empty() {
+        return Err(Reason::NoVerifiedTime { detail: "neither timestamp nor log time".into() });
+    }
+    match result.verified_timestamps().iter().copied().find(|time| *time > now) {
+        Some(time) => Err(Reason::ClockBehind { time, now }),
+        None => Ok(result),
+    }
+}
+
+/// A message signature is checked over the file's digest, which no backend here can do with RSA.
+fn refuse_unsupported_key(bundle: &Bundle, key: &DerPublicKey) -> Result<(), Reason> {
+    let unsupported = |detail: String| Reason::UnsupportedBundle { detail };
+    let algorithm = KeyAlgorithm::from_spki(key).map_err(|e| unsupported(e.to_string()))?;
+    match bundle.content {
+        SignatureContent::MessageSignature(_) if algorithm == KeyAlgorithm::Rsa => {
+            Err(unsupported("a file signed with an RSA key".to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns why a log entry whose inclusion proof has no checkpoint is refused: the proof may be wrong as well.
+pub(crate) fn without_checkpoint(entry: &TransparencyLogEntry) -> Reason {
+    let Some(proof) = &entry.inclusion_proof else { return Reason::NoInclusionProof };
+    let leaf = sigstore_merkle::hash_leaf(entry.canonicalized_body.as_bytes());
+    let index = proof.log_index.get();
+    match sigstore_merkle::verify_inclusion_proof(&leaf, index, proof.tree_size, &proof.hashes, &proof.root_hash) {
+        Ok(()) => Reason::NoInclusionProof,
+        Err(cause) => Reason::Inclusion { detail: cause.to_string() },
+    }
+}
+
+/// Whether this is a certificate authority's own root: issued by itself, and to issue others.
+pub(crate) fn is_root_certificate(der: &[u8]) -> Result<bool, Reason> {
+    let malformed =
+        |e: x509_cert::der::Error| Reason::MalformedBundle { detail: format!("a certificate cannot be parsed: {e}") };
+    let certificate = x509_cert::Certificate::from_der(der).map_err(malformed)?.tbs_certificate;
+    let constraints: Option<(bool, BasicConstraints)> = certificate.get().map_err(malformed)?;
+    Ok(certificate.issuer == certificate.subject && constraints.is_some_and(|(_, constraints)| constraints.ca))
+}
+
+/// Returns the key's DER, once it is known to be one that signatures can be checked with.
+pub(crate) fn public_key(pem: &str) -> Result<DerPublicKey, String> {
+    let key = DerPublicKey::from_pem(pem).map_err(|e| e.to_string())?;
+    sigstore_crypto::VerificationKey::from_spki(&key).map_err(|e| e.to_string())?;
+    Ok(key)
 }
 
 /// Returns the issuer and the subject alternative name of a certificate, as claims: nothing is verified.
@@ -94,45 +188,17 @@ fn subject_names(certificate: &[u8]) -> Result<usize, Reason> {
     Ok(names.len())
 }
 
-fn leaf_hash(body: &[u8]) -> Digest {
+fn leaf_hash_of(bundle: &Bundle) -> Result<Digest, Reason> {
+    let [entry] = bundle.verification_material.tlog_entries.as_slice() else {
+        return Err(Reason::LogEntryCount { found: bundle.verification_material.tlog_entries.len() });
+    };
+    let body = entry.canonicalized_body.as_bytes();
     let mut leaf = Vec::with_capacity(body.len() + 1);
     leaf.push(0);
     leaf.extend_from_slice(body);
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest(&SHA256, &leaf).as_ref());
-    Digest::from_bytes(bytes)
-}
-
-fn reason(error: Error, subject: Digest, shaped: &ShapedBundle, now: Timestamp) -> Reason {
-    match error {
-        Error::ArtifactMismatch(_) => Reason::SubjectMismatch { expected: subject },
-        Error::SignatureInvalid(detail) => Reason::Signature { detail },
-        Error::Certificate(CertificateError::Sct(detail)) => Reason::Sct { detail },
-        Error::Certificate(other) => Reason::Certificate { detail: other.to_string() },
-        Error::TransparencyLog(TransparencyLogError::UnknownLog { log_id }) => Reason::UnknownLog { log: log_id },
-        Error::TransparencyLog(
-            TransparencyLogError::InclusionProof(detail) | TransparencyLogError::Checkpoint(detail),
-        ) => Reason::Inclusion { detail },
-        Error::TransparencyLog(TransparencyLogError::InclusionPromise(detail)) => Reason::InclusionPromise { detail },
-        Error::TransparencyLog(TransparencyLogError::IntegratedTime(detail)) => integrated_time(detail, shaped, now),
-        Error::TransparencyLog(
-            TransparencyLogError::EntryMismatch(detail) | TransparencyLogError::MalformedEntry(detail),
-        ) => Reason::EntryMismatch { detail },
-        Error::Timestamp(TimestampError::NoVerifiedTimestamp(detail)) => Reason::NoVerifiedTime { detail },
-        Error::Timestamp(other) => Reason::Timestamp { detail: other.to_string() },
-        Error::UnsupportedBundle(detail) => Reason::UnsupportedBundle { detail },
-        other => Reason::MalformedBundle { detail: other.to_string() },
-    }
-}
-
-/// The library refuses a log time ahead of the clock only after the log's promise over that very time has verified:
-/// then it is the clock that is wrong, or cannot be told from wrong.
-fn integrated_time(detail: String, shaped: &ShapedBundle, now: Timestamp) -> Reason {
-    let entry = shaped.bundle.verification_material.tlog_entries.first();
-    match entry.and_then(|entry| entry.integrated_time) {
-        Some(time) if time > now => Reason::ClockBehind { time, now },
-        _ => Reason::IntegratedTime { detail },
-    }
+    Ok(Digest::from_bytes(bytes))
 }
 
 fn claims(found: &sigstore_crypto::FulcioCiClaims) -> Claims {

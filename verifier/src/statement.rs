@@ -12,6 +12,8 @@ use crate::reason::Reason;
 
 /// The type of an in-toto statement of version 1.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
+/// The type of an in-toto statement before version 1: files may have one.
+const STATEMENT_TYPE_V0_1: &str = "https://in-toto.io/Statement/v0.1";
 /// The predicate type that makes a statement an image signature, as cosign writes it.
 pub const SIGNATURE_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
 
@@ -33,40 +35,67 @@ struct Subject {
     annotations: Option<BTreeMap<String, serde_json::Value>>,
 }
 
+/// What a statement says about one digest.
+#[derive(Debug)]
+pub(crate) struct About {
+    pub(crate) predicate_type: String,
+    /// The subjects with that digest: at least one.
+    pub(crate) subjects: Vec<SubjectFacts>,
+}
+
 /// Returns the statement's subjects whose sha256 is `digest`: at least one.
 ///
 /// Refuses a payload that is no statement, another predicate type (an attestation is not a signature) or version,
 /// more than [`limits::SUBJECTS`] subjects or [`limits::SUBJECT_DIGESTS`] digests in one, and a statement that does
 /// not name the digest. An annotation whose value is no text is left out: no policy can ask for it.
 pub(crate) fn subjects_of(payload: &[u8], digest: Digest) -> Result<Vec<SubjectFacts>, Reason> {
-    let statement: Statement =
-        serde_json::from_slice(payload).map_err(|e| Reason::MalformedStatement { detail: e.to_string() })?;
+    let statement = parse(payload)?;
     if statement.predicate_type != SIGNATURE_PREDICATE {
         return Err(Reason::NotASignature { predicate_type: statement.predicate_type });
     }
     if statement.statement_type != STATEMENT_TYPE {
         return Err(Reason::StatementType { found: statement.statement_type });
     }
-    if statement.subject.len() > limits::SUBJECTS {
-        return Err(Reason::TooManySubjects { found: statement.subject.len(), limit: limits::SUBJECTS });
+    statement.subjects_with(digest)
+}
+
+/// Returns what a statement of any predicate, of version 1 or before it, says about `digest`. Refuses otherwise what [`subjects_of`] does.
+pub(crate) fn about(payload: &[u8], digest: Digest) -> Result<About, Reason> {
+    let statement = parse(payload)?;
+    if ![STATEMENT_TYPE, STATEMENT_TYPE_V0_1].contains(&statement.statement_type.as_str()) {
+        return Err(Reason::StatementType { found: statement.statement_type });
     }
-    if let Some(subject) = statement.subject.iter().find(|subject| subject.digest.len() > limits::SUBJECT_DIGESTS) {
-        return Err(Reason::TooManySubjects { found: subject.digest.len(), limit: limits::SUBJECT_DIGESTS });
+    let predicate_type = statement.predicate_type.clone();
+    Ok(About { predicate_type, subjects: statement.subjects_with(digest)? })
+}
+
+fn parse(payload: &[u8]) -> Result<Statement, Reason> {
+    serde_json::from_slice(payload).map_err(|e| Reason::MalformedStatement { detail: e.to_string() })
+}
+
+impl Statement {
+    fn subjects_with(self, digest: Digest) -> Result<Vec<SubjectFacts>, Reason> {
+        if self.subject.len() > limits::SUBJECTS {
+            return Err(Reason::TooManySubjects { found: self.subject.len(), limit: limits::SUBJECTS });
+        }
+        if let Some(subject) = self.subject.iter().find(|subject| subject.digest.len() > limits::SUBJECT_DIGESTS) {
+            return Err(Reason::TooManySubjects { found: subject.digest.len(), limit: limits::SUBJECT_DIGESTS });
+        }
+        let hex = digest.hex();
+        let found: Vec<SubjectFacts> = self
+            .subject
+            .into_iter()
+            .filter(|subject| subject.digest.get("sha256").is_some_and(|value| *value == hex))
+            .map(|subject| SubjectFacts {
+                name: subject.name.filter(|name| !name.is_empty()),
+                annotations: texts(subject.annotations.unwrap_or_default()),
+            })
+            .collect();
+        if found.is_empty() {
+            return Err(Reason::SubjectMismatch { expected: digest });
+        }
+        Ok(found)
     }
-    let hex = digest.hex();
-    let found: Vec<SubjectFacts> = statement
-        .subject
-        .into_iter()
-        .filter(|subject| subject.digest.get("sha256").is_some_and(|value| *value == hex))
-        .map(|subject| SubjectFacts {
-            name: subject.name.filter(|name| !name.is_empty()),
-            annotations: texts(subject.annotations.unwrap_or_default()),
-        })
-        .collect();
-    if found.is_empty() {
-        return Err(Reason::SubjectMismatch { expected: digest });
-    }
-    Ok(found)
 }
 
 fn texts(annotations: BTreeMap<String, serde_json::Value>) -> BTreeMap<String, String> {

@@ -10,9 +10,10 @@ use crate::bundle::{self, ShapedBundle};
 use crate::error::Error;
 use crate::evidence::{Candidate, Content, Evidence, Gap, Place};
 use crate::reason::{Class, Reason};
+use crate::sigstore::{self, Presented};
 use crate::trusted_root::TrustedRoot;
 use crate::verified::{AcceptedSignature, VerifiedImage};
-use crate::{crypto, sigstore, statement};
+use crate::{crypto, statement};
 
 /// The annotation of a statement's subject that lists the tags it was signed for, comma separated.
 pub const TAGS_ANNOTATION: &str = "dev.countersign.tags";
@@ -28,8 +29,8 @@ pub struct Asked {
 
 /// Verifies signatures of images against one trusted root. Make it once, share it between threads.
 pub struct Verifier {
-    root: TrustedRoot,
-    sigstore: sigstore_verify::Verifier,
+    pub(crate) root: TrustedRoot,
+    pub(crate) sigstore: sigstore_verify::Verifier,
 }
 
 impl std::fmt::Debug for Verifier {
@@ -196,7 +197,8 @@ impl Verifier {
 
     fn facts(&self, asked: &Asked, shaped: &ShapedBundle, now: Timestamp) -> Result<SignatureFacts, Reason> {
         let digest = asked.reference.digest();
-        let authenticated = sigstore::authenticate(&self.sigstore, shaped, digest, now)
+        let presented = Presented { bundle: &shaped.bundle, digest, bytes: None };
+        let authenticated = sigstore::authenticate(&self.sigstore, self.root.inner(), presented, now)
             .map_err(|reason| self.blame_clock(reason, now))?;
         let subjects = statement::subjects_of(&shaped.payload, digest)?;
         Ok(SignatureFacts {
@@ -212,9 +214,11 @@ impl Verifier {
     }
 
     /// Before the trusted root began, its keys are not used yet: then the clock is wrong, not the bundle.
-    fn blame_clock(&self, reason: Reason, now: Timestamp) -> Reason {
-        let of_unused_keys =
-            matches!(reason, Reason::Inclusion { .. } | Reason::Timestamp { .. } | Reason::UnknownLog { .. });
+    pub(crate) fn blame_clock(&self, reason: Reason, now: Timestamp) -> Reason {
+        let of_unused_keys = matches!(
+            reason,
+            Reason::Checkpoint { .. } | Reason::Inclusion { .. } | Reason::Timestamp { .. } | Reason::UnknownLog { .. }
+        );
         match self.root.begins() {
             Some(begins) if of_unused_keys && now < begins => Reason::RootNotBegun { begins, now },
             _ => reason,
