@@ -9,10 +9,10 @@ use std::thread;
 
 use anyhow::{Context as _, anyhow, bail};
 
-mod gallery;
+pub(crate) mod gallery;
 mod refusals;
 mod round_trip;
-mod snapshot;
+pub(crate) mod snapshot;
 mod table;
 mod world;
 

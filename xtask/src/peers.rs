@@ -25,6 +25,7 @@ mod replica;
 mod servers;
 mod signers;
 mod stack;
+mod verdict;
 mod versions;
 
 use crate::flags::{PeersFlags, PeersSection};

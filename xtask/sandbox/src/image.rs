@@ -126,6 +126,12 @@ impl Image {
         self.platforms.iter().find(|image| image.platform == platform)
     }
 
+    /// Returns the configurations and layers, for who pushes them elsewhere.
+    #[must_use]
+    pub fn blobs(&self) -> &[Bytes] {
+        &self.blobs
+    }
+
     /// Puts everything into a repository of the registry, without HTTP, and the index under a tag.
     pub fn push(&self, registry: &RegistryHandle, repository: &str, tag: &str) {
         for blob in &self.blobs {

@@ -34,13 +34,18 @@ impl Signer {
     }
 }
 
-/// Runs our signer as a release job does, trusting the stack's file.
+/// Runs our signer as a release job does, trusting the stack's file, and fails with what it said.
 pub(crate) fn ours(bench: &Bench<'_>, stack: &Stack, arguments: &[&str]) -> anyhow::Result<Run> {
+    try_ours(bench, stack, arguments)?.ok()
+}
+
+/// The same, where it may fail.
+pub(crate) fn try_ours(bench: &Bench<'_>, stack: &Stack, arguments: &[&str]) -> anyhow::Result<Run> {
     let home = bench.folder("signer")?;
     let mut command = process::command(&bench.programs.path("countersign-signer"), &home);
     command.args(["sign", "--output", "json", "--signing-config"]).arg(&stack.signing_config);
     command.arg("--trusted-root").arg(&stack.trusted_root).args(arguments).envs(stack.ambient.iter().cloned());
-    process::call(command)?.ok()
+    process::call(command)
 }
 
 /// Runs `cosign sign` with a token, trusting the stack's file.
