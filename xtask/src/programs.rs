@@ -77,13 +77,19 @@ impl Run {
 
     /// Fails unless one of the document's codes is among those that are right.
     pub(crate) fn expect_code(&self, right: &[&str]) -> anyhow::Result<String> {
-        let mut codes = Vec::new();
-        collect_codes(&self.json()?, &mut codes);
+        let codes = codes(&self.json()?);
         match codes.iter().find(|code| right.contains(&code.as_str())) {
             Some(code) => Ok(code.clone()),
             None => bail!("none of {right:?} among the codes {codes:?}\n{}\n{}", self.stdout, self.stderr),
         }
     }
+}
+
+/// Every code in a document, wherever it is.
+pub(crate) fn codes(document: &Value) -> Vec<String> {
+    let mut codes = Vec::new();
+    collect_codes(document, &mut codes);
+    codes
 }
 
 fn collect_codes(value: &Value, codes: &mut Vec<String>) {

@@ -1,10 +1,11 @@
 //! Who verifies: what each verifier says of a digest in a registry.
 
-use anyhow::bail;
+use anyhow::{Context as _, bail, ensure};
 
 use super::Bench;
-use super::process;
+use super::process::{self, Run};
 use super::stack::Stack;
+use crate::programs;
 
 /// What is asked of every verifier.
 #[derive(Clone, Debug)]
@@ -40,6 +41,13 @@ impl Answer {
         }
     }
 
+    /// Fails unless the verifier refused with one of these words: a crash is no answer, nor is a refusal of something else.
+    pub(crate) fn refused_for(self, words: &[&str]) -> anyhow::Result<String> {
+        let why = self.refused()?;
+        ensure!(words.iter().any(|word| why.contains(word)), "refused, but not for one of {words:?}: {why}");
+        Ok(why)
+    }
+
     /// Fails unless the verifier refused.
     pub(crate) fn refused(self) -> anyhow::Result<String> {
         match self {
@@ -53,13 +61,21 @@ impl Answer {
 pub(crate) fn ours(bench: &Bench<'_>, question: &Question<'_>) -> anyhow::Result<Answer> {
     let home = bench.folder("verifier")?;
     let mut command = process::command(&bench.programs.path("countersign-verifier"), &home);
-    command.args(["verify", &question.reference(), "--certificate-identity", question.identity]);
+    command.args(["verify", &question.reference(), "--output", "json"]);
+    command.args(["--certificate-identity", question.identity]);
     command.args(["--certificate-oidc-issuer", &question.stack.issuer]);
     command.arg("--trusted-root").arg(&question.stack.trusted_root);
-    let run = process::call(command)?;
+    our_answer(&process::call(command)?)
+}
+
+/// What our verifier's exit code and document say; a refusal is told by the codes in the document.
+pub(crate) fn our_answer(run: &Run) -> anyhow::Result<Answer> {
     match run.exit {
         0 => Ok(Answer::Accepted("exit 0".to_owned())),
-        3 => Ok(Answer::Refused(run.last_words())),
+        3 => {
+            let document = serde_json::from_str(&run.stdout).with_context(|| format!("no document: {}", run.stdout))?;
+            Ok(Answer::Refused(programs::codes(&document).join(", ")))
+        }
         exit => bail!("exit {exit}: {}", run.last_words()),
     }
 }

@@ -1,8 +1,73 @@
 //! Everybody signs and everybody verifies, with the sandbox's services.
 
-use super::Bench;
-use super::matrix::Section;
+use std::thread;
 
-pub(crate) fn run(_bench: &Bench<'_>) -> anyhow::Result<Vec<Section>> {
-    Ok(Vec::new())
+use anyhow::{Context as _, anyhow};
+
+mod limits;
+mod verifying;
+mod world;
+
+use super::Bench;
+use super::libraries::Library;
+use super::matrix::{Section, Shown};
+use super::signers::Signer;
+use super::stack::Rekor;
+use super::versions;
+use verifying::Judge;
+use world::World;
+
+/// The kinds of registry and log.
+const WORLDS: [(bool, Rekor); 4] = [(true, Rekor::V1), (true, Rekor::V2), (false, Rekor::V1), (false, Rekor::V2)];
+
+pub(crate) fn run(bench: &Bench<'_>) -> anyhow::Result<Vec<Section>> {
+    let mut missing = Section::new("replica: not installed");
+    let judges = present(bench, &mut missing)?;
+    let mut sections = thread::scope(|scope| {
+        let judges = &judges;
+        let running: Vec<_> = WORLDS
+            .into_iter()
+            .map(|(referrers_api, rekor)| scope.spawn(move || one_world(bench, judges, referrers_api, rekor)))
+            .collect();
+        let sections = running.into_iter().map(|run| run.join().map_err(|_| anyhow!("a world panicked"))?);
+        sections.collect::<anyhow::Result<Vec<Section>>>()
+    })?;
+    if missing.cells().next().is_some() {
+        sections.push(missing);
+    }
+    Ok(sections)
+}
+
+/// The judges of this machine. One that is missing is noted once, not in every row.
+fn present(bench: &Bench<'_>, missing: &mut Section) -> anyhow::Result<Vec<Judge>> {
+    let mut judges = vec![
+        Judge::Ours,
+        Judge::Cosign("cosign"),
+        Judge::Cosign("cosign-2.6"),
+        Judge::Library(Library::Python),
+        Judge::Library(Library::Js),
+    ];
+    let rust = versions::peer("sigstore-rs").context("sigstore-rs is not in the list of peers")?;
+    judges.extend(rust.version.split(", ").map(|version| Judge::Library(Library::Rust(version))));
+    judges.retain(|judge| match judge.is_there(bench) {
+        Ok(()) => true,
+        Err(error) => {
+            missing.cell("every row", &judge.name(), || Err::<Shown, _>(error));
+            false
+        }
+    });
+    Ok(judges)
+}
+
+fn one_world(bench: &Bench<'_>, judges: &[Judge], referrers_api: bool, rekor: Rekor) -> anyhow::Result<Section> {
+    let world = World::start(bench, referrers_api, rekor)?;
+    let mut section = Section::new(&format!("replica: {world}"));
+    let mut signers = vec![Signer::Ours("image"), Signer::Ours("digest"), Signer::Ours("release")];
+    if bench.toolbox.folder("cosign").is_ok() {
+        signers.push(Signer::Cosign);
+    }
+    for signer in signers {
+        verifying::run(bench, &world, judges, signer, &mut section);
+    }
+    Ok(section)
 }

@@ -1,0 +1,139 @@
+//! Verifiers that are libraries: our short programs around them judge many bundles in one call.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::{Value, json};
+
+use super::Bench;
+use super::install;
+use super::judges::Answer;
+use super::process;
+
+/// A library that verifies bundles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Library {
+    /// sigstore-python's.
+    Python,
+    /// sigstore-js's.
+    Js,
+    /// The crate `sigstore`, by its version.
+    Rust(&'static str),
+}
+
+impl fmt::Display for Library {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Python => f.write_str("sigstore-python"),
+            Self::Js => f.write_str("sigstore-js"),
+            Self::Rust(version) => write!(f, "sigstore-rs {version}"),
+        }
+    }
+}
+
+/// What a library is asked: whether a bundle is an identity's signature of an artifact.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    pub(crate) bundle: PathBuf,
+    /// The file that must have been signed: of an image its manifest.
+    pub(crate) artifact: PathBuf,
+    pub(crate) identity: String,
+    pub(crate) issuer: String,
+}
+
+impl Library {
+    /// Returns the program with our judge in it, or the error that makes a cell skipped.
+    pub(crate) fn judge(self, bench: &Bench<'_>) -> anyhow::Result<Command> {
+        match self {
+            Self::Python => python(bench, "judge.py"),
+            Self::Js => js(bench, "judge.mjs"),
+            Self::Rust(version) => {
+                let program = bench.toolbox.program("sigstore-rs", "bin/sigstore-rs-judge")?;
+                let mut command = process::command(&program, &bench.folder("sigstore-rs")?);
+                command.arg(version);
+                Ok(command)
+            }
+        }
+    }
+
+    /// Asks everything at once. A bundle that cannot even be read is an error here, not a refusal.
+    pub(crate) fn ask(
+        self,
+        bench: &Bench<'_>,
+        trusted_root: &Path,
+        questions: &[Question],
+    ) -> anyhow::Result<Vec<Answer>> {
+        let file = bench.folder("questions")?.join("questions.json");
+        let list: Vec<Value> = questions.iter().map(Question::to_json).collect();
+        fs::write(&file, Value::Array(list).to_string())?;
+        let mut command = self.judge(bench)?;
+        command.arg(trusted_root).arg(&file);
+        let run = process::call(command)?.ok().with_context(|| format!("{self} could not judge"))?;
+        let answers = run.stdout.lines().map(answer).collect::<anyhow::Result<Vec<_>>>()?;
+        ensure!(answers.len() == questions.len(), "{} answers to {} questions", answers.len(), questions.len());
+        Ok(answers)
+    }
+}
+
+impl Question {
+    fn to_json(&self) -> Value {
+        json!({
+            "bundle": self.bundle,
+            "artifact": self.artifact,
+            "identity": self.identity,
+            "issuer": self.issuer,
+        })
+    }
+}
+
+fn answer(line: &str) -> anyhow::Result<Answer> {
+    let answer: Value = serde_json::from_str(line).with_context(|| format!("not an answer: {line}"))?;
+    match (answer["accepted"].as_bool(), answer["why"].as_str()) {
+        (Some(true), None) => Ok(Answer::Accepted("accepted".to_owned())),
+        (Some(false), Some(why)) => Ok(Answer::Refused(why.to_owned())),
+        _ => bail!("not an answer: {line}"),
+    }
+}
+
+/// One of our scripts, run by the Python that has sigstore-python.
+pub(crate) fn python(bench: &Bench<'_>, script: &str) -> anyhow::Result<Command> {
+    let program = bench.toolbox.program("sigstore-python", "bin/python")?;
+    let mut command = process::command(&program, &bench.folder("python")?);
+    command.arg(install::sources().join("python").join(script));
+    Ok(command)
+}
+
+/// One of our scripts, told where the packages of sigstore-js are.
+pub(crate) fn js(bench: &Bench<'_>, script: &str) -> anyhow::Result<Command> {
+    let packages = bench.toolbox.folder("sigstore-js")?;
+    let mut command = process::command(&node()?, &bench.folder("node")?);
+    command.arg(install::sources().join("js").join(script)).arg(packages);
+    Ok(command)
+}
+
+/// Node, where the path of this program finds it: it installed the packages.
+#[expect(clippy::disallowed_methods, reason = "programs of the machine are where the environment says")]
+fn node() -> anyhow::Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let programs = std::env::split_paths(&path).map(|folder| folder.join("node"));
+    programs.into_iter().find(|program| program.is_file()).context("node is not in the path")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_clear_answer_is_an_answer() {
+        assert!(matches!(answer(r#"{"accepted": true}"#), Ok(Answer::Accepted(_))));
+        assert!(
+            matches!(answer(r#"{"accepted": false, "why": "identity"}"#), Ok(Answer::Refused(why)) if why == "identity")
+        );
+        for line in [r#"{"accepted": false}"#, r#"{"accepted": true, "why": "?"}"#, "{}", "Traceback"] {
+            assert!(answer(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What was signed, verified by everybody: each digest, and what each must refuse.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, anyhow};
+
+use super::limits;
+use super::world::{Pushed, World};
+use crate::peers::Bench;
+use crate::peers::judges::{self, Answer};
+use crate::peers::libraries::{self, Library};
+use crate::peers::matrix::{Section, Shown};
+use crate::peers::signers::{self, Signer};
+
+/// Somebody who has to be refused: another workflow of the same repository.
+const ANOTHER_IDENTITY: &str = "https://github.com/octo/app/.github/workflows/nightly.yml@refs/heads/main";
+
+/// A verifier: it reads the registry itself, or is given the bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judge {
+    Ours,
+    /// A cosign, by its name in the list of peers.
+    Cosign(&'static str),
+    Library(Library),
+}
+
+/// Why a verifier has to refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The bundle was made by somebody else.
+    Identity,
+    /// There is no bundle.
+    Unsigned,
+    /// The bundle is that of another image.
+    Subject,
+}
+
+/// A row: what is asked, and how it must come out.
+struct Row {
+    name: String,
+    refusal: Option<Refusal>,
+    cases: Vec<Case>,
+}
+
+/// One digest that every verifier is asked about.
+struct Case {
+    repository: String,
+    digest: String,
+    identity: String,
+    /// Bundle and manifest, for those who read no registry. `None` where there is no bundle to give them.
+    files: Option<(PathBuf, PathBuf)>,
+}
+
+impl Judge {
+    /// The column.
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Ours => "ours".to_owned(),
+            Self::Cosign(peer) => peer.to_owned(),
+            Self::Library(library) => library.to_string(),
+        }
+    }
+
+    /// Fails where the judge is not installed.
+    pub(crate) fn is_there(self, bench: &Bench<'_>) -> anyhow::Result<()> {
+        match self {
+            Self::Ours => Ok(()),
+            Self::Cosign(peer) => bench.toolbox.folder(peer).map(|_| ()),
+            Self::Library(library) => library.judge(bench).map(|_| ()),
+        }
+    }
+
+    /// What the judge says when it refuses for this reason, and only then.
+    pub(crate) fn words(self, refusal: Refusal) -> &'static [&'static str] {
+        match (self, refusal) {
+            (Self::Ours, Refusal::Identity) => &["identity-mismatch"],
+            (Self::Ours, Refusal::Unsigned) => &["unsigned"],
+            (Self::Ours, Refusal::Subject) => &["subject-mismatch"],
+            (Self::Cosign(_), Refusal::Identity) => &["no matching CertificateIdentity found"],
+            (Self::Cosign(_), Refusal::Unsigned) => &["no signatures found"],
+            (Self::Cosign(_), Refusal::Subject) => &["provided artifact digest does not match any digest in statement"],
+            (Self::Library(Library::Python), Refusal::Identity) => &["Certificate's SANs do not match"],
+            (Self::Library(Library::Js), Refusal::Identity) => &["certificate identity error"],
+            (Self::Library(Library::Python | Library::Js), _) => &["no subject of the statement has the digest"],
+            (Self::Library(Library::Rust(_)), Refusal::Identity) => &["certificate's SubjectAltName does not match"],
+            (Self::Library(Library::Rust(_)), _) => &["subject digest"],
+        }
+    }
+
+    fn ask(self, bench: &Bench<'_>, world: &World, cases: &[&Case]) -> Vec<anyhow::Result<Answer>> {
+        match self {
+            Self::Library(library) => {
+                let answers = ask_library(library, bench, world, cases);
+                answers
+                    .map_or_else(|error| failed(&error, cases.len()), |answers| answers.into_iter().map(Ok).collect())
+            }
+            Self::Ours => cases.iter().map(|case| judges::ours(bench, &case.question(world))).collect(),
+            Self::Cosign(peer) => cases.iter().map(|case| judges::cosign(bench, peer, &case.question(world))).collect(),
+        }
+    }
+}
+
+impl Case {
+    fn question<'q>(&'q self, world: &'q World) -> judges::Question<'q> {
+        judges::Question {
+            stack: &world.stack,
+            repository: &self.repository,
+            digest: &self.digest,
+            identity: &self.identity,
+        }
+    }
+}
+
+fn ask_library(library: Library, bench: &Bench<'_>, world: &World, cases: &[&Case]) -> anyhow::Result<Vec<Answer>> {
+    let question = |case: &&Case| {
+        let (bundle, artifact) = case.files.clone().context("a library needs files")?;
+        let (identity, issuer) = (case.identity.clone(), world.stack.issuer.clone());
+        Ok(libraries::Question { bundle, artifact, identity, issuer })
+    };
+    let questions = cases.iter().map(question).collect::<anyhow::Result<Vec<_>>>()?;
+    library.ask(bench, &world.stack.trusted_root, &questions)
+}
+
+fn failed(error: &anyhow::Error, number: usize) -> Vec<anyhow::Result<Answer>> {
+    (0..number).map(|_| Err(anyhow!("{error:#}"))).collect()
+}
+
+/// Lets a signer sign and every judge verify, and notes what each says.
+pub(crate) fn run(bench: &Bench<'_>, world: &World, judges: &[Judge], signer: Signer, section: &mut Section) {
+    let rows = sign(bench, world, signer).and_then(|images| rows(world, signer, &images));
+    let rows = match rows {
+        Ok(rows) => rows,
+        Err(error) => return section.cell(&format!("{signer} signs"), "ours", || Err::<Shown, _>(error)),
+    };
+    for judge in judges {
+        note(bench, world, *judge, signer, &rows, section);
+    }
+}
+
+/// What one call of a signer signed, and an image beside it that was not signed, and one with a copied signature.
+struct Images {
+    signed: Vec<Pushed>,
+    unsigned: Pushed,
+    copied: Pushed,
+}
+
+fn sign(bench: &Bench<'_>, world: &World, signer: Signer) -> anyhow::Result<Images> {
+    let name = match signer {
+        Signer::Ours(form) => format!("octo/ours-{form}"),
+        Signer::Cosign => "octo/cosign".to_owned(),
+    };
+    let mut signed = vec![world.push(&format!("{name}:v1"))];
+    if signer == Signer::Ours("release") {
+        // What makes this form another one than `image`: a second image, in another repository.
+        signed.push(world.push_single(&format!("{name}-small:v1")));
+        let references: Vec<String> = signed.iter().map(Pushed::pinned).collect();
+        let mut arguments = vec!["--statement", "release"];
+        arguments.extend(references.iter().map(String::as_str));
+        signers::ours(bench, &world.stack, &arguments)?;
+    } else {
+        signer.sign(bench, &world.stack, &signed[0].pinned())?;
+    }
+    let copied = world.push(&format!("{name}:copied"));
+    world.copy_signature(&signed[0], &copied)?;
+    Ok(Images { signed, unsigned: world.push(&format!("{name}:unsigned")), copied })
+}
+
+fn rows(world: &World, signer: Signer, images: &Images) -> anyhow::Result<Vec<Row>> {
+    let first = &images.signed[0];
+    let index = first.image.digest();
+    let mut later = Vec::new();
+    for pushed in &images.signed {
+        for digest in pushed.image.digests().iter().filter(|digest| *digest != index) {
+            later.push(case(world, pushed, digest, Some((pushed, digest)))?);
+        }
+    }
+    let mut by_another = case(world, first, index, Some((first, index)))?;
+    by_another.identity = ANOTHER_IDENTITY.to_owned();
+    let unsigned = case(world, &images.unsigned, images.unsigned.image.digest(), None)?;
+    let copied = case(world, &images.copied, images.copied.image.digest(), Some((first, index)))?;
+    let row = |name: &str, refusal, cases| Row { name: format!("{signer}: {name}"), refusal, cases };
+    Ok(vec![
+        row("the index", None, vec![case(world, first, index, Some((first, index)))?]),
+        row(&format!("the {} others", later.len()), None, later),
+        row("refused: by another", Some(Refusal::Identity), vec![by_another]),
+        row("refused: unsigned", Some(Refusal::Unsigned), vec![unsigned]),
+        row("refused: copied bundle", Some(Refusal::Subject), vec![copied]),
+    ])
+}
+
+/// A digest, and whose bundle a verifier gets that reads no registry.
+fn case(world: &World, pushed: &Pushed, digest: &str, bundle_of: Option<(&Pushed, &str)>) -> anyhow::Result<Case> {
+    let files = match bundle_of {
+        Some((pushed_with, digest_with)) => {
+            Some((world.bundle_file(pushed_with, digest_with)?, world.manifest_file(pushed, digest)?))
+        }
+        None => None,
+    };
+    Ok(Case {
+        repository: pushed.repository.clone(),
+        digest: digest.to_owned(),
+        identity: world.stack.identity.clone(),
+        files,
+    })
+}
+
+fn note(bench: &Bench<'_>, world: &World, judge: Judge, signer: Signer, rows: &[Row], section: &mut Section) {
+    let is_asked = |row: &&Row| !matches!(judge, Judge::Library(_)) || row.refusal != Some(Refusal::Unsigned);
+    let asked: Vec<&Row> = rows.iter().filter(is_asked).collect();
+    let cases: Vec<&Case> = asked.iter().flat_map(|row| &row.cases).collect();
+    let mut answers = judge.ask(bench, world, &cases).into_iter();
+    for row in asked {
+        let own: Vec<anyhow::Result<Answer>> = answers.by_ref().take(row.cases.len()).collect();
+        section.cell(&row.name, &judge.name(), || verdict(world, judge, signer, row, own));
+    }
+}
+
+/// Compares what a judge said of every case of a row with how it must come out.
+fn verdict(
+    world: &World,
+    judge: Judge,
+    signer: Signer,
+    row: &Row,
+    answers: Vec<anyhow::Result<Answer>>,
+) -> anyhow::Result<Shown> {
+    let number = answers.len();
+    let mut texts = Vec::new();
+    let is_first = number == 1;
+    let limit = limits::of(judge, signer, world.stack.rekor, is_first).filter(|_| row.refusal.is_none());
+    for (case, answer) in row.cases.iter().zip(answers) {
+        let answer = answer.with_context(|| case.digest.clone())?;
+        texts.push(match (row.refusal, limit) {
+            (Some(refusal), _) => answer.refused_for(judge.words(refusal)),
+            (None, Some(words)) => answer.refused_for(words),
+            (None, None) => answer.accepted(),
+        });
+    }
+    let texts = texts.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    let text = texts.first().cloned().context("nothing was asked")?;
+    let text = if number == 1 { text } else { format!("{text} ({number} digests)") };
+    Ok(if limit.is_some() { Shown::limit(text) } else { text.into() })
+}
