@@ -3,25 +3,21 @@
 //! Anyone who can push to a repository can attach anything to an image, so what is listed costs at most what the limits
 //! allow: what is left out is counted, and then the answer is "could not decide", never "unsigned".
 
-use countersign_oci::index::{Descriptor, Manifest};
-use countersign_oci::{ImageReference, PinnedReference, Referrers, ReferrersSource, Registry, RegistryError, limits};
+mod collector;
+mod survey;
+
+use countersign_oci::{ImageReference, PinnedReference, Registry, RegistryError, limits};
 use countersign_policy::Policy;
-use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use collector::{Collector, Listed, OlderTag, WAVE};
+pub use survey::{inspect_beside, inspect_image};
+
 use crate::error::Error;
-use crate::evidence::{Candidate, Content, Evidence, Gap, Place, bundle_layer, is_bundle_type};
-use crate::reason::{OlderForm, Reason};
+use crate::evidence::{Candidate, Content, Evidence, Tally};
+use crate::reason::OlderForm;
 use crate::verify::{Asked, Judged, Verdict, Verifier};
-
-/// How many candidates are fetched before it is asked whether they are enough.
-const WAVE: usize = 32;
-/// How many of them are fetched at the same time.
-const CONCURRENT: usize = 16;
-
-/// What an unreadable candidate costs of [`limits::EVIDENCE_BYTES`]: 1,024 of them use it up.
-const UNREADABLE_BYTES: u64 = 64 << 10;
 
 /// Returns what a person's reference asks for: a tag is resolved here, once, and everything after goes by digest.
 pub async fn resolve(registry: &Registry, reference: &ImageReference) -> Result<Asked, Error> {
@@ -62,164 +58,80 @@ pub async fn verify_image_from(
 
     let collector = Collector { registry, subject: source, deadline: Instant::now() + limits::EVIDENCE_TIME };
     let mut evidence = Evidence::default();
-    let referrers = match collector.in_time(registry.referrers(source)).await {
-        Ok(referrers) => referrers,
-        Err(gap) => {
-            evidence.gaps.push(gap);
-            return Ok(verifier.conclude(asked, Judged::default(), &evidence, policy));
-        }
+    let Some(listed) = collector.list(&mut evidence).await else {
+        return Ok(verifier.conclude(asked, Judged::default(), &evidence, policy));
     };
-    note_places(&referrers, &mut evidence);
-    let mut judged = collector.judge_in_waves(referrers.descriptors, &mut evidence, verifier, policy, asked, now).await;
-    if !judged.satisfies(policy) {
-        if let Some(older) = collector.older_signature_tag(&mut evidence).await {
-            judged.push(verifier.judge(asked, &older, policy, now));
-        }
-        collector.subject_exists().await?;
+    let question = Question { verifier, policy, asked, now };
+    let mut judged = question.judge_in_waves(&collector, &listed, &mut evidence).await;
+    if !judged.satisfies(policy)
+        && let Some(older) = question.look_elsewhere(&collector, &listed, &mut evidence).await?
+    {
+        judged.push(verifier.judge(asked, &older, policy, now));
     }
     Ok(verifier.conclude(asked, judged, &evidence, policy))
 }
 
-struct Collector<'a> {
-    registry: &'a Registry,
-    subject: &'a PinnedReference,
-    deadline: Instant,
+/// What candidates are judged by.
+struct Question<'a> {
+    verifier: &'a Verifier,
+    policy: &'a Policy,
+    asked: &'a Asked,
+    now: Timestamp,
 }
 
-impl Collector<'_> {
-    async fn judge_in_waves(
-        &self,
-        mut listed: Vec<Descriptor>,
-        evidence: &mut Evidence,
-        verifier: &Verifier,
-        policy: &Policy,
-        asked: &Asked,
-        now: Timestamp,
-    ) -> Judged {
-        // A stable sort: among equals the registry's order stays, and it decides nothing but the order of work.
-        listed.sort_by_key(|descriptor| !claims_a_bundle(descriptor));
+impl Question<'_> {
+    async fn judge_in_waves(&self, collector: &Collector<'_>, listed: &Listed, evidence: &mut Evidence) -> Judged {
         let mut judged = Judged::default();
+        let mut tally = Tally::default();
         let mut spent = 0_u64;
         let mut examined = 0;
-        for wave in listed.chunks(WAVE) {
-            if spent > limits::EVIDENCE_BYTES || Instant::now() >= self.deadline {
+        for wave in listed.descriptors.chunks(WAVE) {
+            if spent > limits::EVIDENCE_BYTES || Instant::now() >= collector.deadline {
                 break;
             }
-            let fetched: Vec<(Candidate, u64)> =
-                stream::iter(wave).map(|descriptor| self.fetch(descriptor)).buffered(CONCURRENT).collect().await;
+            let (candidates, bytes) = collector.fetch_all(wave).await;
             examined += wave.len();
-            let (candidates, sizes): (Vec<Candidate>, Vec<u64>) = fetched.into_iter().unzip();
-            spent += sizes.iter().sum::<u64>();
-            for one in verifier.judge_all(asked, &candidates, policy, now) {
+            spent += bytes;
+            candidates.iter().for_each(|candidate| tally.add(&candidate.content));
+            for one in self.verifier.judge_all(self.asked, &candidates, self.policy, self.now) {
                 judged.push(one);
             }
-            if judged.satisfies(policy) {
+            if judged.satisfies(self.policy) {
                 break;
             }
         }
-        evidence.not_examined += listed.len() - examined;
+        let left_out = listed.descriptors.len() - examined;
+        evidence.not_examined += left_out;
+        tally.leave_out(left_out);
+        if let Some(place) = evidence.looked_at.get_mut(listed.place) {
+            tally.note(place);
+        }
         judged
     }
 
-    /// Fetches one referrer. Whatever is wrong with it is said of it alone.
-    async fn fetch(&self, descriptor: &Descriptor) -> (Candidate, u64) {
-        let (content, bytes) = match self.content(descriptor).await {
-            Ok((content, bytes)) => (content, bytes),
-            // How much came before it went wrong is not known: as much as was let in.
-            Err(reason @ Reason::Unreadable { .. }) => (Content::NotABundle(reason), UNREADABLE_BYTES),
-            Err(reason) => (Content::NotABundle(reason), 0),
+    /// Looks where signatures do not count, so that one that is there is named. Only asked when nothing else will do.
+    ///
+    /// Fails when the image is not in the registry.
+    async fn look_elsewhere(
+        &self,
+        collector: &Collector<'_>,
+        listed: &Listed,
+        evidence: &mut Evidence,
+    ) -> Result<Option<Candidate>, Error> {
+        let hidden = async {
+            match listed.by_api {
+                true => Some(collector.hidden(listed).await.0),
+                false => None,
+            }
         };
-        (Candidate::from_referrer(descriptor.digest, content), bytes)
-    }
-
-    async fn content(&self, descriptor: &Descriptor) -> Result<(Content, u64), Reason> {
-        if descriptor.size > limits::MANIFEST_BYTES {
-            return Err(Reason::TooLarge { bytes: descriptor.size, limit: limits::MANIFEST_BYTES });
-        }
-        let pinned = PinnedReference::new(self.subject.repository().clone(), descriptor.digest);
-        let raw = self.within(self.registry.manifest(&pinned)).await?;
-        let size = raw.bytes.len() as u64;
-        let Manifest::Image(manifest) = &raw.manifest else {
-            return Ok((Content::NotABundle(Reason::Foreign { artifact_type: raw.media_type.clone() }), size));
-        };
-        let layer = match bundle_layer(manifest, self.subject.digest()) {
-            Ok(layer) => layer,
-            Err(content) => return Ok((content, size)),
-        };
-        if layer.size > limits::BUNDLE_BYTES {
-            return Err(Reason::TooLarge { bytes: layer.size, limit: limits::BUNDLE_BYTES });
-        }
-        let blob = self.within(self.registry.blob(self.subject.repository(), layer, limits::BUNDLE_BYTES)).await?;
-        let size = size + blob.len() as u64;
-        Ok((Content::Bundle(blob), size))
-    }
-
-    /// Looks for the tag under which cosign kept signatures before bundles. Only asked when nothing else will do.
-    async fn older_signature_tag(&self, evidence: &mut Evidence) -> Option<Candidate> {
-        let place = format!("cosign tag sha256-{}.sig", self.subject.digest().hex());
-        match self.in_time(self.registry.cosign_signature_tag(self.subject)).await {
-            Ok(Some(raw)) => {
-                evidence.looked_at.push(Place::new(place, "present"));
-                Some(Candidate::from_referrer(raw.digest, Content::OlderCosign(OlderForm::SignatureTag)))
-            }
-            Ok(None) => {
-                evidence.looked_at.push(Place::new(place, "absent"));
-                None
-            }
-            // It could only have said that the image was signed in a format that is not accepted.
-            Err(gap) => {
-                evidence.looked_at.push(Place::new(place, gap.detail));
-                None
-            }
-        }
-    }
-
-    /// Fails when the image is not in the registry: "unsigned" would be true and useless.
-    async fn subject_exists(&self) -> Result<(), Error> {
-        match self.registry.manifest_exists(self.subject).await {
-            Ok(false) => Err(failed(self.subject, RegistryError::not_found(self.subject))),
-            _ => Ok(()),
-        }
-    }
-
-    async fn in_time<T>(&self, request: impl Future<Output = Result<T, RegistryError>>) -> Result<T, Gap> {
-        match tokio::time::timeout_at(self.deadline, request).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(Gap::new(chain(&error), error.code(), error.retryable())),
-            Err(_) => Err(Gap::new(out_of_time(), "evidence-timeout", true)),
-        }
-    }
-
-    async fn within<T>(&self, request: impl Future<Output = Result<T, RegistryError>>) -> Result<T, Reason> {
-        match tokio::time::timeout_at(self.deadline, request).await {
-            Ok(Ok(answer)) => Ok(answer),
-            // What its author wrote is judged; what the registry did to it only keeps it from being seen.
-            Ok(Err(error)) if matches!(error.code(), "manifest-malformed" | "too-large") => {
-                Err(Reason::MalformedReferrer { detail: chain(&error) })
-            }
-            Ok(Err(error)) => Err(Reason::Unreadable { detail: chain(&error) }),
-            Err(_) => Err(Reason::Unreadable { detail: out_of_time() }),
-        }
-    }
-}
-
-fn claims_a_bundle(descriptor: &Descriptor) -> bool {
-    descriptor.artifact_type.as_deref().is_some_and(is_bundle_type)
-}
-
-fn note_places(referrers: &Referrers, evidence: &mut Evidence) {
-    let places = referrers.looked_at.iter().map(|place| Place::new(place.what.to_string(), place.answer.clone()));
-    evidence.looked_at.extend(places);
-    if let Some(reason) = &referrers.truncated {
-        evidence.gaps.push(Gap::new(format!("the list of referrers is cut: {reason}"), "referrers-truncated", false));
-    }
-    if referrers.source == ReferrersSource::NotAnApi {
-        let detail = "something answers in place of the referrers API and is none, and there is no tag schema";
-        evidence.gaps.push(Gap::new(detail, "referrers-not-an-api", false));
-    }
-    if referrers.malformed > 0 {
-        let detail = format!("{} entries of the list of referrers are no descriptors", referrers.malformed);
-        evidence.gaps.push(Gap::new(detail, "referrers-malformed", false));
+        let (hidden, (place, older), exists) =
+            tokio::join!(hidden, collector.older_tag(OlderTag::Signature), collector.subject_exists());
+        exists?;
+        evidence.looked_at.extend(hidden);
+        evidence.looked_at.push(place);
+        // It could only have said that the image was signed in a format that is not accepted.
+        let Ok(Some(raw)) = older else { return Ok(None) };
+        Ok(Some(Candidate::from_referrer(raw.digest, Content::OlderCosign(OlderForm::SignatureTag))))
     }
 }
 
@@ -236,8 +148,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-fn out_of_time() -> String {
-    format!("the time for looking at evidence ({} s) is used up", limits::EVIDENCE_TIME.as_secs())
 }

@@ -16,6 +16,16 @@ pub enum Error {
         #[source]
         cause: std::io::Error,
     },
+    /// The image has nothing for the platform that was asked for.
+    #[error("{reference} has nothing for {wanted}")]
+    NoPlatform {
+        /// What was asked for.
+        reference: String,
+        /// The platform.
+        wanted: String,
+        /// The platforms that it says it is for.
+        available: Vec<String>,
+    },
     /// What was given as a managed key is none that signatures can be checked with.
     #[error("managed key cannot be used: {detail}")]
     ManagedKey {
@@ -71,6 +81,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Cache { .. } => "trust-cache",
+            Self::NoPlatform { .. } => "no-platform",
             Self::ManagedKey { .. } => "managed-key-malformed",
             #[cfg(feature = "registry")]
             Self::Registry { cause, .. } => cause.code(),
@@ -89,6 +100,7 @@ impl Error {
             #[cfg(feature = "registry")]
             Self::Registry { cause, .. } => cause.class(),
             Self::ManagedKey { .. }
+            | Self::NoPlatform { .. }
             | Self::TagNotAsked { .. }
             | Self::TrustedRoot { .. }
             | Self::TrustFile { .. } => Class::Usage,
@@ -101,6 +113,8 @@ impl Error {
         match self {
             #[cfg(feature = "registry")]
             Self::Registry { cause, .. } => cause.hint(),
+            Self::NoPlatform { available, .. } if available.is_empty() => Some("leave out --platform".into()),
+            Self::NoPlatform { available, .. } => Some(format!("it is for {}", available.join(", "))),
             Self::TagNotAsked { reference } => Some(format!(
                 "ask for the tag: {}:TAG or {}:TAG@{}",
                 reference.repository(),

@@ -5,6 +5,8 @@ use countersign_oci::index::{Descriptor, ImageManifest};
 use countersign_oci::{Digest, media_type};
 use serde::Serialize;
 
+#[cfg(feature = "registry")]
+use crate::reason::Class;
 use crate::reason::{OlderForm, Reason};
 
 /// Everything that was found for one digest. Nothing in it is verified.
@@ -31,6 +33,8 @@ impl Evidence {
                 referrer: None,
                 origin: format!("bundle {}", position + 1),
                 content: Content::Bundle(bytes),
+                listed: None,
+                artifact_type: None,
             })
             .collect();
         Self { candidates, ..Self::default() }
@@ -83,13 +87,18 @@ pub struct Candidate {
     pub origin: String,
     /// What it is.
     pub content: Content,
+    /// What the list of referrers says of it. A claim: real registries report wrong types.
+    pub listed: Option<Descriptor>,
+    /// What its manifest says it is, where that could be read.
+    pub artifact_type: Option<String>,
 }
 
 impl Candidate {
     /// Returns a candidate that a referrer manifest led to.
     #[must_use]
     pub fn from_referrer(referrer: Digest, content: Content) -> Self {
-        Self { referrer: Some(referrer), origin: format!("referrer {referrer}"), content }
+        let origin = format!("referrer {referrer}");
+        Self { referrer: Some(referrer), origin, content, listed: None, artifact_type: None }
     }
 }
 
@@ -103,6 +112,56 @@ pub enum Content {
     NotABundle(Reason),
     /// An image signed in the format that cosign wrote before bundles.
     OlderCosign(OlderForm),
+}
+
+/// How many candidates are what, for the place that listed them.
+#[cfg(feature = "registry")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    bundles: usize,
+    foreign: usize,
+    older: usize,
+    unreadable: usize,
+    unusable: usize,
+    unopened: usize,
+}
+
+#[cfg(feature = "registry")]
+impl Tally {
+    /// Counts a candidate.
+    pub(crate) fn add(&mut self, content: &Content) {
+        *match content {
+            Content::Bundle(_) => &mut self.bundles,
+            Content::OlderCosign(_) => &mut self.older,
+            Content::NotABundle(Reason::Foreign { .. }) => &mut self.foreign,
+            Content::NotABundle(reason) if reason.class() == Class::Undecided => &mut self.unreadable,
+            Content::NotABundle(_) => &mut self.unusable,
+        } += 1;
+    }
+
+    /// Counts listed referrers that nobody opened.
+    pub(crate) fn leave_out(&mut self, count: usize) {
+        self.unopened += count;
+    }
+
+    /// Adds the counts to what was said of a place.
+    pub(crate) fn note(&self, place: &mut Place) {
+        let plural = if self.bundles == 1 { "bundle" } else { "bundles" };
+        let counts = [
+            (self.bundles, plural),
+            (self.older, "in the form before cosign 3"),
+            (self.foreign, "foreign"),
+            (self.unusable, "unusable"),
+            (self.unreadable, "not readable"),
+            (self.unopened, "not opened"),
+        ];
+        let counted: Vec<String> =
+            counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+        if !counted.is_empty() {
+            place.found.push_str(": ");
+            place.found.push_str(&counted.join(", "));
+        }
+    }
 }
 
 /// Returns the layer that holds the bundle, or what the referrer is instead.
@@ -135,4 +194,64 @@ pub fn bundle_layer(manifest: &ImageManifest, subject: Digest) -> Result<&Descri
 
 pub(crate) fn is_bundle_type(media_type: &str) -> bool {
     media_type.starts_with(media_type::SIGSTORE_BUNDLE_PREFIX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(feature = "registry")]
+    #[test]
+    fn a_place_says_how_many_of_its_entries_are_what() {
+        let mut tally = Tally::default();
+        let foreign = || Content::NotABundle(Reason::Foreign { artifact_type: "application/spdx+json".into() });
+        tally.add(&Content::Bundle(Bytes::new()));
+        tally.add(&foreign());
+        tally.add(&foreign());
+        tally.add(&Content::OlderCosign(OlderForm::Referrer));
+        tally.add(&Content::NotABundle(Reason::Unreadable { detail: "404".into() }));
+        tally.add(&Content::NotABundle(Reason::WrongReferrerSubject { found: None }));
+        tally.leave_out(3);
+        let mut place = Place::new("referrers API", "200, 9 entries");
+        tally.note(&mut place);
+        assert_eq!(
+            place.found,
+            "200, 9 entries: 1 bundle, 1 in the form before cosign 3, 2 foreign, 1 unusable, 1 not readable, 3 not opened",
+        );
+        let mut empty = Place::new("referrers API", "404");
+        Tally::default().note(&mut empty);
+        assert_eq!(empty.found, "404");
+    }
+
+    #[test]
+    fn the_older_form_is_known_by_any_of_its_three_marks() {
+        let subject = Digest::of(b"image");
+        let manifest = |artifact_type: Option<&str>, config: &str, layer: &str| {
+            let descriptor =
+                |kind: &str| serde_json::json!({"mediaType": kind, "digest": Digest::of(b"{}"), "size": 2});
+            let mut document = serde_json::json!({
+                "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST,
+                "config": descriptor(config), "layers": [descriptor(layer)],
+                "subject": {"mediaType": media_type::OCI_INDEX, "digest": subject, "size": 1},
+            });
+            if let Some(artifact_type) = artifact_type {
+                document["artifactType"] = artifact_type.into();
+            }
+            match countersign_oci::index::Manifest::parse(document.to_string().as_bytes(), None).unwrap() {
+                countersign_oci::index::Manifest::Image(manifest) => manifest,
+                _ => unreachable!("an image manifest was written"),
+            }
+        };
+        let (plain, other) = (media_type::OCI_CONFIG, "application/octet-stream");
+        for marked in [
+            manifest(Some(media_type::COSIGN_SIGNATURE), plain, other),
+            manifest(None, media_type::COSIGN_SIGNATURE, other),
+            manifest(None, plain, media_type::COSIGN_SIMPLE_SIGNING),
+        ] {
+            let content = bundle_layer(&marked, subject).unwrap_err();
+            assert!(matches!(content, Content::OlderCosign(OlderForm::Referrer)), "{content:?}");
+        }
+        let content = bundle_layer(&manifest(None, plain, other), subject).unwrap_err();
+        assert!(matches!(content, Content::NotABundle(Reason::Foreign { .. })), "{content:?}");
+    }
 }

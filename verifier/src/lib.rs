@@ -13,6 +13,7 @@
 //! * [`verify`]: the decision, pure; [`verified`]: its proof
 //! * [`blob`]: the same for files, whose signatures have more shapes
 //! * [`report`]: the decision for people and for programs
+//! * [`inspect`]: what is claimed, shown without a decision
 //!
 //! # Where the security lives
 //!
@@ -59,6 +60,7 @@ pub mod collect;
 pub mod crypto;
 mod error;
 pub mod evidence;
+pub mod inspect;
 pub mod reason;
 pub mod report;
 mod sigstore;
@@ -75,4 +77,4 @@ pub use verified::{AcceptedSignature, VerifiedImage};
 pub use verify::{Asked, Verdict, Verifier};
 
 #[cfg(feature = "registry")]
-pub use collect::{resolve, verify_image, verify_image_from};
+pub use collect::{inspect_image, resolve, verify_image, verify_image_from};

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use countersign_oci::ImageReference;
+use countersign_oci::{ImageReference, visible};
 use serde::Serialize;
 
 use crate::evidence::{Gap, Place};
@@ -355,8 +355,9 @@ fn refused(text: &mut String, refusal: &Refusal) {
     }
 }
 
-fn line(text: &mut String, content: &str) {
-    let clean: String = content.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+/// Adds a line in which nothing can move the cursor, colour the screen or turn the direction of writing.
+pub(crate) fn line(text: &mut String, content: &str) {
+    let clean: String = content.chars().map(visible).collect();
     let _ = writeln!(text, "{clean}");
 }
 
@@ -402,9 +403,9 @@ mod tests {
         ];
         let verdict = verdict(&Evidence { candidates, ..Evidence::default() });
         insta::assert_snapshot!(text(&verdict), @r"
-        rejected  registry.example/octo/app:v1@sha256:1bc04b5291c26a46d918139138b992d2de976d6851d0893b0476b85bfbdfc6e6: unsigned: none of 2 referrers is a signature (signed in the older cosign format (simple-signing referrer))
-          not accepted: referrer sha256:8a8decaffbb7c6cfc1c7ccba2fbb8d3ca6e174986920aefb7700dfc9dae5aa35 (older-cosign-format): signed in the older cosign format (simple-signing referrer)
-            hint: sign the image again with countersign-signer or cosign 3
+        rejected  registry.example/octo/app:v1@sha256:1bc04b5291c26a46d918139138b992d2de976d6851d0893b0476b85bfbdfc6e6: unsigned: none of 2 referrers is a signature (signed in the form that cosign wrote before version 3 (simple-signing referrer))
+          not accepted: referrer sha256:8a8decaffbb7c6cfc1c7ccba2fbb8d3ca6e174986920aefb7700dfc9dae5aa35 (older-cosign-format): signed in the form that cosign wrote before version 3 (simple-signing referrer)
+            hint: sign the image again with cosign 3 or later, or with countersign-signer
           not accepted: referrer sha256:8a8decaffbb7c6cfc1c7ccba2fbb8d3ca6e174986920aefb7700dfc9dae5aa35 (malformed-bundle): bundle cannot be read: expected value at line 1 column 1
         ");
     }

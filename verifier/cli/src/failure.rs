@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use countersign_oci::Class;
+use countersign_oci::{Class, visible};
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -90,7 +90,12 @@ fn exit(class: Class) -> Exit {
 
 /// Text from outside must not write to a terminal.
 fn clean(text: &str) -> String {
-    text.trim_end().chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    let clean = |c: char| match c {
+        '\n' => c,
+        c if c.is_control() => '\u{fffd}',
+        c => visible(c),
+    };
+    text.trim_end().chars().map(clean).collect()
 }
 
 #[cfg(test)]
@@ -99,9 +104,9 @@ mod tests {
 
     #[test]
     fn escape_codes_of_a_server_do_not_reach_the_terminal() {
-        let error = std::io::Error::other("a\u{1b}[2Jb\rc");
+        let error = std::io::Error::other("a\u{1b}[2Jb\rc\u{202e}d");
         let failure = Failure::new(&error, "io", Class::Unreachable, true, Some("x\u{7}y".into()));
-        assert_eq!(failure.message, "a\u{fffd}[2Jb\u{fffd}c");
+        assert_eq!(failure.message, "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d");
         assert_eq!(failure.hint.as_deref(), Some("x\u{fffd}y"));
         assert_eq!(failure.exit, Exit::Undecided);
     }

@@ -6,6 +6,7 @@
 //! | [`ImageReference`], [`PinnedReference`], [`Repository`], [`Tag`] | what a person typed, and what everything after resolving takes |
 //! | [`index`] | image indexes and manifests, parsed without room for two readings |
 //! | [`media_type`], [`limits`] | constants, each in one table |
+//! | [`printable`], [`visible`] | text from outside on its way to a terminal |
 //!
 //! With the feature `client`:
 //!
@@ -77,3 +78,4 @@ pub use referrers::{ListingError, Place, PlaceKind, Referrers, ReferrersSource, 
 #[cfg(feature = "client")]
 pub use registry::{RawManifest, Registry, RegistryOptions, Resolved};
 pub use secret::{Secret, redact};
+pub use text::{printable, visible};

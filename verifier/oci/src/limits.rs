@@ -30,6 +30,16 @@ pub const TIMESTAMPS: usize = 4;
 pub const EVIDENCE_BYTES: u64 = 64 << 20;
 /// Wall clock for all evidence for one digest.
 pub const EVIDENCE_TIME: Duration = Duration::from_secs(60);
+/// Levels of an image index that are shown: real ones nest once.
+pub const INSPECT_DEPTH: usize = 4;
+/// Manifests of one image that are shown, indexes included: real ones have a few dozen.
+pub const INSPECT_MANIFESTS: usize = 512;
+/// Referrers of one image that are shown, those of its children included.
+pub const INSPECT_REFERRERS: usize = 20_000;
+/// Bytes of everything beside one image and its children that are read to show it.
+pub const INSPECT_BYTES: u64 = 256 << 20;
+/// Wall clock for showing one image with its children.
+pub const INSPECT_TIME: Duration = Duration::from_secs(120);
 /// Bytes of a policy or configuration document.
 pub const CONFIG_BYTES: u64 = 256 << 10;
 /// Bytes of a gallery index.

@@ -152,6 +152,14 @@ impl Registry {
         Ok(listing.into_referrers(vec![api, Place { what: PlaceKind::TagSchema, answer }], source))
     }
 
+    /// Returns what is listed under the tag of the referrers tag schema, whether or not there is a referrers API: where
+    /// there is one, no verifier looks here. `None` when there is no such tag.
+    pub async fn referrers_tag(&self, subject: &PinnedReference) -> Result<Option<Referrers>, RegistryError> {
+        let Some(listing) = self.tag_schema(subject).await? else { return Ok(None) };
+        let place = Place { what: PlaceKind::TagSchema, answer: listing.answer() };
+        Ok(Some(listing.into_referrers(vec![place], ReferrersSource::TagSchema)))
+    }
+
     /// Asks the referrers API, all pages of it.
     pub(crate) async fn referrers_api(&self, subject: &PinnedReference) -> Result<ApiAnswer, RegistryError> {
         let mut call = Call::read(

@@ -34,7 +34,8 @@ macro_rules! serde_as_text {
 pub(crate) use serde_as_text;
 
 /// Returns `text` fit for one line of a message: control characters replaced, at most `limit` characters.
-pub(crate) fn printable(text: &str, limit: usize) -> String {
+#[must_use]
+pub fn printable(text: &str, limit: usize) -> String {
     let mut shown: String = text.trim().chars().take(limit).map(visible).collect();
     if text.trim().chars().nth(limit).is_some() {
         shown.push('…');
@@ -42,8 +43,10 @@ pub(crate) fn printable(text: &str, limit: usize) -> String {
     shown
 }
 
-/// Escape sequences, line breaks and bidirectional overrides let a registry write into somebody's terminal or log.
-fn visible(character: char) -> char {
+/// Returns what is printed in place of a character from outside: escape sequences, line breaks and bidirectional
+/// overrides would let a registry write into somebody's terminal or log.
+#[must_use]
+pub fn visible(character: char) -> char {
     match character {
         '\n' | '\r' | '\t' => ' ',
         '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => '\u{fffd}',

@@ -3,6 +3,7 @@
 use clap::{CommandFactory as _, Parser, Subcommand};
 use countersign_cli::{Exit, program};
 
+mod inspect;
 mod policy_flags;
 mod verify;
 
@@ -16,6 +17,7 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Inspect(Box<inspect::InspectArguments>),
     Verify(Box<verify::VerifyArguments>),
     /// Prints completions for a shell.
     Completions {
@@ -29,6 +31,7 @@ Exit codes: 0 verified, 1 a bug, 2 usage or configuration, 3 rejected (unsigned 
 
 pub(crate) fn run(arguments: Arguments) -> Exit {
     match arguments.command {
+        Command::Inspect(arguments) => program::block_on(inspect::run(*arguments)),
         Command::Verify(arguments) => program::block_on(verify::run(*arguments)),
         Command::Completions { shell } => program::completions(&mut Arguments::command(), shell),
     }

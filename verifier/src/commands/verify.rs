@@ -194,7 +194,7 @@ fn print_json(mut results: Vec<serde_json::Value>) -> std::io::Result<()> {
     }
 }
 
-fn failure(error: &Error) -> Failure {
+pub(super) fn failure(error: &Error) -> Failure {
     let retryable = matches!(error.class(), countersign_oci::Class::Throttled | countersign_oci::Class::Unreachable);
     Failure::new(error, error.code(), error.class(), retryable, error.hint())
 }

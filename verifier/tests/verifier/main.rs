@@ -7,6 +7,7 @@
     reason = "tests fail by panicking and say what they skip"
 )]
 
+mod inspect;
 mod peer_bundles;
 mod program;
 mod registry;

@@ -12,8 +12,8 @@ use countersign_verifier::reason::OlderForm;
 use countersign_verifier::{Asked, TrustedRoot, Verdict, Verifier};
 use jiff::Timestamp;
 
-const ISSUER: &str = "http://127.0.0.1:18080";
-const WORKFLOW: &str = "https://github.com/octo/app/.github/workflows/release.yml@refs/heads/main";
+pub(crate) const ISSUER: &str = "http://127.0.0.1:18080";
+pub(crate) const WORKFLOW: &str = "https://github.com/octo/app/.github/workflows/release.yml@refs/heads/main";
 const PERSON: &str = "foo@bar.com";
 
 /// Each signature with the trusted root that it was made under.
@@ -30,13 +30,13 @@ const SIGNATURES: [(&str, &str, &str); 10] = [
     ("cosign-3.1.2-replica-v2", "replica", WORKFLOW),
 ];
 
-struct PeerBundles {
+pub(crate) struct PeerBundles {
     folder: PathBuf,
 }
 
 impl PeerBundles {
     /// Returns nothing, and says so, where the inputs are not there.
-    fn find() -> Option<Self> {
+    pub(crate) fn find() -> Option<Self> {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/peer-bundles");
         if folder.is_dir() {
             return Some(Self { folder });
@@ -45,23 +45,23 @@ impl PeerBundles {
         None
     }
 
-    fn read(&self, name: &str) -> Bytes {
+    pub(crate) fn read(&self, name: &str) -> Bytes {
         fs::read(self.folder.join(name)).unwrap().into()
     }
 
-    fn subject(&self, case: &str) -> Digest {
+    pub(crate) fn subject(&self, case: &str) -> Digest {
         let subjects = String::from_utf8(self.read("subjects.txt").to_vec()).unwrap();
         let line = subjects.lines().find_map(|line| line.strip_prefix(&format!("{case} "))).unwrap();
         line.trim().parse().unwrap()
     }
 
-    fn verifier(&self, root: &str) -> Verifier {
+    pub(crate) fn verifier(&self, root: &str) -> Verifier {
         let text = String::from_utf8(self.read(&format!("trusted_root.{root}.json")).to_vec()).unwrap();
         Verifier::new(TrustedRoot::from_json(&text, root).unwrap()).unwrap()
     }
 }
 
-fn policy(issuer: &str, identity: &str) -> Policy {
+pub(crate) fn policy(issuer: &str, identity: &str) -> Policy {
     let text = format!("version: 1\nsigners:\n  - name: peer\n    issuer: {issuer}\n    identity: {identity}\n");
     Policy::from_yaml("test", &text).unwrap()
 }

@@ -110,3 +110,63 @@ async fn the_verdict_is_the_exit_code() {
     let (exit, document) = of(&image.replace(":v1", ":absent"), &identity);
     assert_eq!((exit, document["error"]["code"].as_str()), (4, Some("not-found")));
 }
+
+#[tokio::test]
+async fn inspect_shows_without_a_policy_and_ends_by_what_it_saw() {
+    let world = World::start(Options::default());
+    let (image, reference) = world.push("octo/app");
+    world.sign(&reference, RekorVersion::V2).await;
+    let folder = tempfile::tempdir().unwrap();
+    let name = reference.to_string();
+    let output = verifier(folder.path(), &["inspect", &name], &[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{text}");
+    assert!(text.contains("unverified claims"), "{text}");
+    assert!(text.contains(&format!("identity {}", GithubIdentity::default().subject_alternative_name())), "{text}");
+    let verify_with = format!("  countersign-verifier verify {name}@{} --policy FILE\n", image.digest());
+    assert!(text.ends_with(&verify_with), "{text}");
+    assert!(!text.replace("unverified", "").contains("verified"), "{text}");
+
+    let (exit, document) = json(folder.path(), &["inspect", &name, "--platform", "linux/arm64"], &[]);
+    assert_eq!((exit, document["schema"].as_str()), (0, Some("countersign.dev/inspect/v1")));
+    assert_eq!((document["claims"].as_str(), document["platform"].as_str()), (Some("unverified"), Some("linux/arm64")));
+    assert_eq!(document["manifest"]["children"].as_array().unwrap().len(), 1);
+    assert_eq!(document["error"], Value::Null);
+
+    world.sandbox.registry().remove_manifest("octo/app", &image.platforms[0].manifest.digest);
+    let (exit, document) = json(folder.path(), &["inspect", &name], &[]);
+    assert_eq!((exit, document["error"]["code"].as_str()), (4, Some("not-all-seen")));
+    assert_eq!(document["manifest"]["children"][0]["unreadable"]["code"], "not-found");
+
+    let absent = name.replace(":v1", ":absent");
+    for (arguments, exit, code) in [
+        (&["inspect", "Octo/App"][..], 2, "malformed-reference"),
+        (&["inspect", &name, "--platform", "arm64"], 2, "malformed-platform"),
+        (&["inspect", &name, "--platform", "linux/s390x"], 2, "no-platform"),
+        (&["inspect"], 2, "usage"),
+        (&["inspect", &name, "--policy", "policy.yaml"], 2, "usage"),
+        (&["inspect", &absent], 4, "not-found"),
+        (&["inspect", "127.0.0.1:1/octo/app:v1"], 4, "unreachable"),
+    ] {
+        let (ended, document) = json(folder.path(), arguments, &[]);
+        assert_eq!((ended, document["error"]["code"].as_str()), (exit, Some(code)), "{arguments:?}");
+    }
+
+    world.sandbox.registry().overwrite_manifest("octo/app", image.digest(), "{}");
+    let by_digest = format!("{}@{}", reference.repository(), image.digest());
+    let (exit, document) = json(folder.path(), &["inspect", &by_digest], &[]);
+    assert_eq!((exit, document["error"]["code"].as_str()), (4, Some("digest-mismatch")), "nothing is judged here");
+}
+
+#[test]
+fn inspect_is_in_the_help_and_in_the_completions() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = verifier(folder.path(), &["inspect", "--help"], &[]);
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(
+        help.contains("countersign-verifier inspect ghcr.io/example/app:v1\n") && help.contains("Exit codes: 0 shown"),
+        "{help}"
+    );
+    let completions = verifier(folder.path(), &["completions", "bash"], &[]);
+    assert!(String::from_utf8(completions.stdout).unwrap().contains("countersign__verifier,inspect"));
+}

@@ -7,17 +7,17 @@ use serde_json::{Value, json};
 
 use crate::world::{World, outcome, pinned};
 
-const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+pub(crate) const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 fn api(on: bool) -> Options {
     Options { referrers_api: on, ..Options::default() }
 }
 
 /// Attaches an artifact to an image, as anyone can who may push.
-fn attach(world: &World, repository: &str, subject: &str, artifact_type: &str, layer: &[u8]) -> String {
+pub(crate) fn attach(world: &World, repository: &str, subject: &str, artifact_type: &str, layer: &[u8]) -> String {
     let registry = world.sandbox.registry();
     let config = registry.put_blob(repository, "{}");
     let layer_digest = registry.put_blob(repository, layer.to_vec());
@@ -244,4 +244,26 @@ async fn a_policy_that_requires_a_tag_cannot_be_asked_without_one() {
     let error = world.verify_asked(&pinned(&reference, &image), &policy).await.unwrap_err();
     assert_eq!(error.code(), "tag-not-asked");
     assert!(world.sandbox.requests().is_empty(), "the registry need not be asked");
+}
+
+#[tokio::test]
+async fn a_rekor_v2_entry_as_cosign_3_0_wrote_it_is_refused_with_what_to_do() {
+    let world = World::start(api(true));
+    let (image, reference) = world.push("octo/app");
+    world.sign(&reference, RekorVersion::V2).await;
+    let policy = world.policy("");
+    let verdict = world.verify(&reference, &policy).await.unwrap();
+    let Verdict::Verified(verified, _) = &verdict else { panic!("{verdict:?}") };
+    let mut bundle: Value = serde_json::from_slice(verified.signatures()[0].bundle()).unwrap();
+    bundle["verificationMaterial"]["tlogEntries"][0]["kindVersion"] = json!({"kind": "dsse", "version": "0.0.2"});
+
+    let (other, reference) = world.push("octo/other");
+    assert_ne!(other.digest(), image.digest());
+    attach(&world, "octo/other", other.digest(), BUNDLE, bundle.to_string().as_bytes());
+    let verdict = world.verify(&reference, &policy).await.unwrap();
+    assert_eq!(outcome(&verdict), ("rejected", "unsupported-log-entry".into()));
+    let text = countersign_verifier::report::text(&verdict);
+    assert!(text.contains("kind dsse 0.0.2, which cosign 3.0 wrote to Rekor v2 and Rekor v2 has dropped"), "{text}");
+    assert!(text.contains("hint: sign the image again with cosign 3.1 or later, or with countersign-signer"), "{text}");
+    assert!(text.contains("looked at referrers API: 200, 1 entry: 1 bundle"), "{text}");
 }

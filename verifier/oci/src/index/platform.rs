@@ -27,6 +27,25 @@ impl Platform {
     pub fn new(os: impl Into<String>, architecture: impl Into<String>) -> Self {
         Self { architecture: architecture.into(), os: os.into(), os_version: None, variant: None }
     }
+
+    /// Returns whether something for this platform is for `wanted`: variants are equal, or both the architecture's
+    /// default (`v8` of arm64, `v7` of arm, `v1` of amd64). Versions of the operating system are not compared.
+    #[must_use]
+    pub fn serves(&self, wanted: &Self) -> bool {
+        self.os == wanted.os
+            && self.architecture == wanted.architecture
+            && self.variant_or_default() == wanted.variant_or_default()
+    }
+
+    fn variant_or_default(&self) -> &str {
+        let default = match self.architecture.as_str() {
+            "amd64" => "v1",
+            "arm" => "v7",
+            "arm64" => "v8",
+            _ => "",
+        };
+        self.variant.as_deref().filter(|variant| !variant.is_empty()).unwrap_or(default)
+    }
 }
 
 impl FromStr for Platform {
@@ -70,6 +89,22 @@ pub struct PlatformError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variant_left_out_is_the_architectures_default() {
+        let serves =
+            |found: &str, wanted: &str| found.parse::<Platform>().unwrap().serves(&wanted.parse::<Platform>().unwrap());
+        for (found, wanted) in
+            [("linux/arm64", "linux/arm64/v8"), ("linux/arm64/v8", "linux/arm64"), ("linux/arm/v7", "linux/arm")]
+        {
+            assert!(serves(found, wanted), "{found} {wanted}");
+        }
+        for (found, wanted) in
+            [("linux/arm/v6", "linux/arm"), ("linux/amd64", "linux/arm64"), ("darwin/arm64", "linux/arm64")]
+        {
+            assert!(!serves(found, wanted), "{found} {wanted}");
+        }
+    }
 
     #[test]
     fn platforms_print_as_they_are_typed() {

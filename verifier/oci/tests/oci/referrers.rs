@@ -31,6 +31,20 @@ async fn an_empty_api_is_an_answer_and_the_tag_is_not_asked() {
 }
 
 #[tokio::test]
+async fn what_the_tag_lists_beside_an_api_can_be_asked_for() {
+    let world = World::new();
+    let subject = world.put_index("v1");
+    assert!(world.registry.referrers_tag(&subject).await.unwrap().is_none());
+    let listed = [world.put_referrer(&subject, "bundle")];
+    let tag = Tag::of_referrers(subject.digest());
+    world.sandbox.registry().put_manifest(PATH, tag.as_str(), media_type::OCI_INDEX, index(&listed));
+    let referrers = world.registry.referrers_tag(&subject).await.unwrap().unwrap();
+    assert_eq!((referrers.descriptors.len(), referrers.looked_at[0].answer.as_str()), (1, "200, 1 entry"));
+    let _fault = world.fault("/manifests/sha256-", Action::status(403));
+    assert_eq!(world.registry.referrers_tag(&subject).await.unwrap_err().class(), Class::Denied);
+}
+
+#[tokio::test]
 async fn without_the_api_the_tag_counts_and_no_type_is_filtered() {
     for action in [404, 400, 405, 406, 501].map(Action::status) {
         let world = World::new();

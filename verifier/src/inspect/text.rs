@@ -1,0 +1,470 @@
+//! An inspection as a tree for people.
+
+use crate::evidence::Gap;
+use crate::report::line;
+
+use super::claims::WouldRefuse;
+use super::{
+    BundleClaims, CertificateClaims, Inspection, LogClaims, ManifestView, OlderTagView, ReferrerView, SubjectClaims,
+};
+
+/// How many referrers of one manifest are printed; the JSON has them all.
+const REFERRERS: usize = 100;
+/// How many layers of one manifest are printed; the JSON has them all.
+const LAYERS: usize = 50;
+
+/// Returns what was seen as a tree. Says first and last that nothing of it is checked.
+#[must_use]
+pub fn text(inspection: &Inspection) -> String {
+    let mut text = String::new();
+    line(&mut text, &inspection.reference);
+    line(&mut text, "Everything below is claimed by the registry and by bundles: unverified claims.");
+    if inspection.platform.is_some() {
+        line(&mut text, "Only one platform was looked at: what is beside the index, and covers it, is left out.");
+    }
+    line(&mut text, "");
+    if let Some(manifest) = &inspection.manifest {
+        Branch::manifest(manifest).print(&mut text);
+    }
+    line(&mut text, "");
+    if let Some(error) = &inspection.error {
+        line(&mut text, &format!("{}: what is shown is not all there is.", error.message));
+    }
+    line(&mut text, "Nothing above is proof of anything. To find out whether it is signed as you want it:");
+    line(&mut text, &format!("  {}", inspection.verify_with));
+    text
+}
+
+/// A line with lines below it.
+struct Branch {
+    text: String,
+    below: Vec<Branch>,
+}
+
+impl Branch {
+    fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), below: Vec::new() }
+    }
+
+    fn add(&mut self, text: impl Into<String>) {
+        self.below.push(Self::new(text));
+    }
+
+    fn add_some(&mut self, label: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.add(format!("{label} {value}"));
+        }
+    }
+
+    fn print(&self, text: &mut String) {
+        line(text, &self.text);
+        self.print_below(text, "");
+    }
+
+    /// The depth is that of the types that are shown, and of nested indexes, which is bounded where they are read.
+    fn print_below(&self, text: &mut String, indent: &str) {
+        for (position, branch) in self.below.iter().enumerate() {
+            let (fork, further) =
+                if position + 1 == self.below.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+            line(text, &format!("{indent}{fork}{}", branch.text));
+            branch.print_below(text, &format!("{indent}{further}"));
+        }
+    }
+
+    fn manifest(manifest: &ManifestView) -> Self {
+        let platform = manifest.platform.as_deref().map(|platform| format!(" {platform}")).unwrap_or_default();
+        let mut branch = Self::new(format!(
+            "{}{platform} {}, {}, {}",
+            manifest.kind,
+            manifest.digest,
+            manifest.media_type,
+            size(manifest.size)
+        ));
+        if let Some(gap) = &manifest.unreadable {
+            branch.add(format!("could not be read: {}", gap.detail));
+        }
+        branch.add_some("note:", manifest.note);
+        branch.add_some("artifact type", manifest.artifact_type.as_deref());
+        branch.add_some("describes", manifest.describes.as_deref());
+        branch.add_some("refers to", manifest.subject.as_deref());
+        branch.add_blobs(manifest);
+        for place in &manifest.looked_at {
+            branch.add(format!("looked at {}: {}", place.place, place.found));
+        }
+        for Gap { detail, .. } in &manifest.gaps {
+            branch.add(format!("not seen: {detail}"));
+        }
+        branch.add_referrers(manifest);
+        branch.below.extend(manifest.older_tags.iter().map(Self::older_tag));
+        branch.below.extend(manifest.children.iter().map(Self::manifest));
+        if manifest.children_omitted > 0 {
+            branch.add(format!("not shown: {} further entries, because a limit is reached", manifest.children_omitted));
+        }
+        branch
+    }
+
+    fn add_blobs(&mut self, manifest: &ManifestView) {
+        if let Some(config) = &manifest.config {
+            self.add(format!("config {}, {}, {}", config.digest, config.media_type, size(config.size)));
+        }
+        for layer in manifest.layers.iter().take(LAYERS) {
+            let predicate = layer.predicate_type.as_deref().map(|kind| format!(", states {kind}")).unwrap_or_default();
+            self.add(format!("layer {}, {}, {}{predicate}", layer.digest, layer.media_type, size(layer.size)));
+        }
+        if manifest.layers.len() > LAYERS {
+            self.add(format!("and {} further layers: --output json lists them", manifest.layers.len() - LAYERS));
+        }
+        if manifest.layers.len() > 1 {
+            let total = manifest.layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
+            self.add(format!("{} layers, {} in all", manifest.layers.len(), size(total)));
+        }
+    }
+
+    fn add_referrers(&mut self, manifest: &ManifestView) {
+        self.below.extend(manifest.referrers.iter().take(REFERRERS).map(Self::referrer));
+        if manifest.referrers.len() > REFERRERS {
+            let further = manifest.referrers.len() - REFERRERS;
+            self.add(format!("and {further} further referrers: --output json lists them"));
+        }
+        if manifest.not_examined > 0 {
+            self.add(format!("not opened: {} referrers, because a limit is reached", manifest.not_examined));
+        }
+    }
+
+    fn referrer(referrer: &ReferrerView) -> Self {
+        let kind = referrer.artifact_type.as_deref().unwrap_or("of no stated type");
+        let listed = referrer.size.map(|bytes| format!(", {}", size(bytes))).unwrap_or_default();
+        let word = match referrer.is {
+            "bundle" => "referrer",
+            "older-cosign" => "older cosign referrer",
+            "foreign" => "foreign referrer",
+            "not-examined" => "referrer, not opened,",
+            "unreadable" => "referrer that could not be read",
+            _ => "referrer that cannot be used",
+        };
+        let mut branch = Self::new(format!("{word} {}, {kind}{listed}", referrer.digest));
+        branch.add_some("listed with another type:", referrer.listed_artifact_type.as_deref());
+        if let Some(why) = referrer.why.as_ref().filter(|_| referrer.is != "foreign") {
+            branch.add_refusal("", why);
+        }
+        if let Some(claims) = &referrer.bundle {
+            branch.below.push(Self::bundle(claims));
+        }
+        branch
+    }
+
+    fn older_tag(found: &OlderTagView) -> Self {
+        let entries = if found.entries == 1 { "entry" } else { "entries" };
+        let mut branch = Self::new(format!(
+            "older cosign tag {}, {}, {}, {} {entries}",
+            found.tag,
+            found.digest,
+            size(found.size),
+            found.entries
+        ));
+        branch.add(found.is);
+        branch.add_some("hint:", found.hint);
+        branch
+    }
+
+    fn add_refusal(&mut self, before: &str, refusal: &WouldRefuse) {
+        let mut branch = Self::new(format!("{before}{} ({})", refusal.reason, refusal.code));
+        branch.add_some("hint:", refusal.hint);
+        self.below.push(branch);
+    }
+
+    fn bundle(claims: &BundleClaims) -> Self {
+        let mut branch = Self::new("bundle, which claims (unverified):");
+        branch.add_some("media type", claims.media_type.as_deref());
+        branch.add_some("content", claims.content);
+        if let Some(statement) = &claims.statement {
+            branch.add_some("predicate type", statement.predicate_type.as_deref());
+            branch.below.extend(statement.subjects.iter().map(Self::subject));
+            let further = statement.subject_count - statement.subjects.len();
+            if further > 0 {
+                branch.add(format!("and {further} further subjects"));
+            }
+        }
+        if let Some(certificate) = &claims.certificate {
+            branch.add_certificate(certificate);
+        }
+        branch.add_some("public key with the hint", claims.public_key_hint.as_deref());
+        branch.below.extend(claims.log_entries.iter().map(Self::log_entry));
+        let further = claims.log_entry_count - claims.log_entries.len();
+        if further > 0 {
+            branch.add(format!("and {further} further log entries"));
+        }
+        branch.add(format!("timestamps: {}", claims.timestamps));
+        for problem in &claims.problems {
+            branch.add(format!("cannot be read: {problem}"));
+        }
+        if let Some(refusal) = &claims.would_refuse {
+            branch.add_refusal("no policy accepts it: ", refusal);
+        }
+        branch
+    }
+
+    fn subject(subject: &SubjectClaims) -> Self {
+        let name = subject.name.as_deref().unwrap_or("(without a name)");
+        let digests: Vec<String> = subject.digests.iter().map(|(kind, value)| format!("{kind}:{value}")).collect();
+        let this = if subject.is_this { " (this digest)" } else { "" };
+        let mut branch = Self::new(format!("subject {name} {}{this}", digests.join(" ")));
+        if !subject.tags.is_empty() {
+            branch.add(format!("tags {}", subject.tags.join(", ")));
+        }
+        for (key, value) in &subject.annotations {
+            branch.add(format!("annotation {key}={value}"));
+        }
+        let shown = subject.annotations.len() + usize::from(!subject.tags.is_empty());
+        if subject.annotation_count > shown {
+            branch.add(format!("and {} further annotations", subject.annotation_count - shown));
+        }
+        branch
+    }
+
+    fn add_certificate(&mut self, certificate: &CertificateClaims) {
+        for identity in &certificate.identities {
+            self.add(format!("identity {identity}"));
+        }
+        self.add_some("OIDC issuer", certificate.oidc_issuer.as_deref());
+        self.add_some("source repository", certificate.source_repository.as_deref());
+        for claim in &certificate.workflow {
+            self.add(format!("{} {}", claim.name, claim.value));
+        }
+        if let (Some(from), Some(to)) = (&certificate.not_before, &certificate.not_after) {
+            let by = certificate.issued_by.as_deref().unwrap_or("(nobody named)");
+            self.add(format!("certificate from {from} to {to}, issued by {by}"));
+        }
+        for problem in &certificate.problems {
+            self.add(format!("certificate: {problem}"));
+        }
+    }
+
+    fn log_entry(entry: &LogClaims) -> Self {
+        let kind = entry.kind.as_deref().unwrap_or("of no kind");
+        let version = entry.version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
+        let index = entry.index.map_or_else(|| "without index".to_owned(), |index| format!("index {index}"));
+        let log = entry.log.as_deref().map(|log| format!(" in {log}")).unwrap_or_default();
+        let time = entry.integrated_time.as_deref().map(|time| format!(", integrated at {time}"));
+        let mut missing = String::new();
+        if !entry.inclusion_proof {
+            missing.push_str(", without inclusion proof");
+        }
+        Self::new(format!("log entry {kind}{version}, {index}{log}{}{missing}", time.unwrap_or_default()))
+    }
+}
+
+/// A size for people; small ones exactly.
+fn size(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1 << 10 {
+        return format!("{bytes} bytes");
+    }
+    let mut tenths = u128::from(bytes) * 10;
+    let mut unit = "";
+    for name in units {
+        if tenths < 10 << 10 {
+            break;
+        }
+        tenths >>= 10;
+        unit = name;
+    }
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use countersign_oci::index::{Descriptor, Manifest};
+    use countersign_oci::{Digest, ImageReference, media_type};
+    use serde_json::json;
+
+    use super::*;
+    use crate::evidence::{Candidate, Content, Place};
+    use crate::reason::{OlderForm, Reason};
+
+    fn read(descriptor: &serde_json::Value, document: &serde_json::Value) -> ManifestView {
+        let bytes = document.to_string();
+        let entry: Descriptor = serde_json::from_value(descriptor.clone()).unwrap();
+        let manifest = Manifest::parse(bytes.as_bytes(), None).unwrap();
+        ManifestView::entry(&entry).read(Digest::of(b"manifest"), bytes.len() as u64, &manifest)
+    }
+
+    fn descriptor(kind: &str, size: u64) -> serde_json::Value {
+        json!({"mediaType": kind, "digest": Digest::of(kind.as_bytes()), "size": size})
+    }
+
+    fn image(platform: &serde_json::Value, annotations: &serde_json::Value) -> ManifestView {
+        let mut entry = descriptor(media_type::OCI_MANIFEST, 500);
+        entry["platform"] = platform.clone();
+        entry["annotations"] = annotations.clone();
+        let mut layer = descriptor("application/vnd.in-toto+json", 3 << 20);
+        layer["annotations"] = json!({"in-toto.io/predicate-type": "https://slsa.dev/provenance/v1"});
+        let document = json!({
+            "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST,
+            "config": descriptor(media_type::OCI_CONFIG, 2), "layers": [layer],
+        });
+        read(&entry, &document)
+    }
+
+    fn candidate(kind: &str, content: Content) -> Candidate {
+        let mut candidate = Candidate::from_referrer(Digest::of(kind.as_bytes()), content);
+        let mut listed = Descriptor::new(media_type::OCI_MANIFEST, Digest::of(kind.as_bytes()), 875);
+        listed.artifact_type = Some(media_type::EMPTY.to_owned());
+        candidate.listed = Some(listed);
+        candidate.artifact_type = Some(kind.to_owned());
+        candidate
+    }
+
+    fn inspection(candidates: &[Candidate]) -> Inspection {
+        let reference: ImageReference = "registry.example/octo/app:v1".parse().unwrap();
+        let digest = Digest::of(b"index");
+        let document = json!({"schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": []});
+        let mut index = read(&descriptor(media_type::OCI_INDEX, 1), &document);
+        index.looked_at = vec![
+            Place::new("referrers API", "404"),
+            Place::new("referrers tag schema", "200, 2 entries: 1 bundle, 1 foreign"),
+            Place::new("cosign tag sha256-00.sig", "present"),
+        ];
+        index.referrers = candidates.iter().map(|candidate| ReferrerView::new(candidate, digest)).collect();
+        index.children = vec![
+            image(&json!({"os": "linux", "architecture": "amd64"}), &json!({})),
+            image(
+                &json!({"os": "unknown", "architecture": "unknown"}),
+                &json!({"vnd.docker.reference.type": "attestation-manifest",
+                        "vnd.docker.reference.digest": Digest::of(b"manifest")}),
+            ),
+        ];
+        Inspection::new(&reference.repository().pin(digest), reference.tag(), None, index)
+    }
+
+    /// Digests by their first digits: what is tested is the tree.
+    fn short(text: &str) -> String {
+        let mut parts = text.split("sha256:");
+        let mut short = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            short.push_str("sha256:");
+            let digits = part.chars().take_while(char::is_ascii_hexdigit).count();
+            short.push_str(&part[..digits.min(4)]);
+            short.push_str(&part[digits..]);
+        }
+        short
+    }
+
+    #[test]
+    fn an_image_is_shown_as_a_tree_of_unverified_claims() {
+        let statement = json!({
+            "_type": crate::statement::STATEMENT_TYPE, "predicateType": crate::statement::SIGNATURE_PREDICATE,
+            "subject": [{"name": "registry.example/octo/app", "digest": {"sha256": Digest::of(b"index").hex()},
+                         "annotations": {"dev.countersign.tags": "v1", "build": "77"}}],
+        });
+        let encode = |text: String| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
+        let bundle = json!({
+            "mediaType": crate::bundle::BUNDLE_V0_3,
+            "verificationMaterial": {
+                "certificate": {"rawBytes": "AAAA"},
+                "tlogEntries": [{"logIndex": "7", "kindVersion": {"kind": "dsse", "version": "0.0.2"}}],
+            },
+            "dsseEnvelope": {"payload": encode(statement.to_string()), "payloadType": "x", "signatures": [{}]},
+        });
+        let foreign = Reason::Foreign { artifact_type: "application/spdx+json".into() };
+        let unreadable = Reason::Unreadable { detail: "403".into() };
+        let inspection = inspection(&[
+            candidate(media_type::SIGSTORE_BUNDLE_V0_3, Content::Bundle(Bytes::from(bundle.to_string()))),
+            candidate("application/spdx+json", Content::NotABundle(foreign)),
+            candidate(media_type::COSIGN_SIGNATURE, Content::OlderCosign(OlderForm::Referrer)),
+            candidate("application/example", Content::NotABundle(unreadable)),
+        ]);
+        insta::assert_snapshot!(short(&text(&inspection)), @r"
+        registry.example/octo/app:v1@sha256:1bc0
+        Everything below is claimed by the registry and by bundles: unverified claims.
+
+        image index sha256:05b3, application/vnd.oci.image.index.v1+json, 88 bytes
+        ├─ looked at referrers API: 404
+        ├─ looked at referrers tag schema: 200, 2 entries: 1 bundle, 1 foreign
+        ├─ looked at cosign tag sha256-00.sig: present
+        ├─ referrer sha256:dce0, application/vnd.dev.sigstore.bundle.v0.3+json, 875 bytes
+        │  ├─ listed with another type: application/vnd.oci.empty.v1+json
+        │  └─ bundle, which claims (unverified):
+        │     ├─ media type application/vnd.dev.sigstore.bundle.v0.3+json
+        │     ├─ content dsse-envelope
+        │     ├─ predicate type https://sigstore.dev/cosign/sign/v1
+        │     ├─ subject registry.example/octo/app sha256:1bc0 (this digest)
+        │     │  ├─ tags v1
+        │     │  └─ annotation build=77
+        │     ├─ certificate: the certificate cannot be parsed: unknown/unsupported ASN.1 DER tag: 0x00
+        │     ├─ log entry dsse 0.0.2, index 7, without inclusion proof
+        │     ├─ timestamps: 0
+        │     └─ no policy accepts it: log entry of kind dsse 0.0.2, which cosign 3.0 wrote to Rekor v2 and Rekor v2 has dropped (unsupported-log-entry)
+        │        └─ hint: sign the image again with cosign 3.1 or later, or with countersign-signer
+        ├─ foreign referrer sha256:fbed, application/spdx+json, 875 bytes
+        │  └─ listed with another type: application/vnd.oci.empty.v1+json
+        ├─ older cosign referrer sha256:2e50, application/vnd.dev.cosign.artifact.sig.v1+json, 875 bytes
+        │  ├─ listed with another type: application/vnd.oci.empty.v1+json
+        │  └─ signed in the form that cosign wrote before version 3 (simple-signing referrer) (older-cosign-format)
+        │     └─ hint: sign the image again with cosign 3 or later, or with countersign-signer
+        ├─ referrer that could not be read sha256:2ba3, application/example, 875 bytes
+        │  ├─ listed with another type: application/vnd.oci.empty.v1+json
+        │  └─ listed and could not be read: 403 (unreadable)
+        ├─ image manifest linux/amd64 sha256:05b3, application/vnd.oci.image.manifest.v1+json, 465 bytes
+        │  ├─ config sha256:bef2, application/vnd.oci.image.config.v1+json, 2 bytes
+        │  └─ layer sha256:dfbc, application/vnd.in-toto+json, 3.0 MiB, states https://slsa.dev/provenance/v1
+        └─ attestation manifest unknown/unknown sha256:05b3, application/vnd.oci.image.manifest.v1+json, 465 bytes
+           ├─ describes sha256:05b3
+           ├─ config sha256:bef2, application/vnd.oci.image.config.v1+json, 2 bytes
+           └─ layer sha256:dfbc, application/vnd.in-toto+json, 3.0 MiB, states https://slsa.dev/provenance/v1
+
+        1 thing could not be seen: what is shown is not all there is.
+        Nothing above is proof of anything. To find out whether it is signed as you want it:
+          countersign-verifier verify registry.example/octo/app:v1@sha256:1bc0 --policy FILE
+        ");
+    }
+
+    #[test]
+    fn what_claims_to_be_verified_is_not_said_by_this_program() {
+        let foreign = Reason::Foreign { artifact_type: "application/spdx+json".into() };
+        let shown = text(&inspection(&[candidate("application/spdx+json", Content::NotABundle(foreign))]));
+        let without_marks = shown.replace("unverified", "");
+        assert!(!without_marks.contains("verified") && !without_marks.contains("Verified"), "{shown}");
+        for tick in ['\u{2713}', '\u{2714}', '\u{2705}', '\u{1b}'] {
+            assert!(!shown.contains(tick), "{tick:?}");
+        }
+        assert!(shown.trim_end().ends_with(&inspection(&[]).verify_with), "{shown}");
+    }
+
+    #[test]
+    fn ten_thousand_referrers_are_counted_not_printed() {
+        let foreign = |number: u32| {
+            let reason = Reason::Foreign { artifact_type: "application/spdx+json".into() };
+            candidate(&format!("application/spdx+json; n={number}"), Content::NotABundle(reason))
+        };
+        let candidates: Vec<Candidate> = (0..10_000).map(foreign).collect();
+        let inspection = inspection(&candidates);
+        let shown = text(&inspection);
+        assert!(shown.lines().count() < 300, "{}", shown.lines().count());
+        assert!(shown.contains("and 9900 further referrers: --output json lists them"), "{shown}");
+        assert_eq!(inspection.manifest.unwrap().referrers.len(), 10_000);
+    }
+
+    #[test]
+    fn no_claim_can_write_to_the_terminal_or_forge_a_line() {
+        let hostile = "a\u{1b}[2J\u{9b}1m\u{202e}\nsigned and verified\r";
+        let mut index = inspection(&[candidate(hostile, Content::OlderCosign(OlderForm::Referrer))]);
+        let manifest = index.manifest.as_mut().unwrap();
+        manifest.looked_at = vec![Place::new(hostile, hostile)];
+        manifest.gaps = vec![Gap::new(hostile, "code", true)];
+        manifest.media_type = hostile.to_owned();
+        let shown = text(&index);
+        assert!(shown.chars().all(|c| c == '\n' || !c.is_control()) && !shown.contains('\u{202e}'), "{shown:?}");
+        assert!(shown.lines().all(|line| !line.starts_with("signed")), "{shown}");
+    }
+
+    #[test]
+    fn sizes_are_exact_where_small_and_rounded_where_large() {
+        assert_eq!(size(0), "0 bytes");
+        assert_eq!(size(1023), "1023 bytes");
+        assert_eq!(size(1536), "1.5 KiB");
+        assert_eq!(size(3 << 20), "3.0 MiB");
+        assert_eq!(size(u64::MAX), "15.9 EiB");
+    }
+}
