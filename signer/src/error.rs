@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use countersign_oci::http::HttpError;
 use countersign_oci::{Class, Digest, PinnedReference, RegistryError, Repository};
+use countersign_verifier::reason::Reason;
 use jiff::Timestamp;
 
 use crate::identity::TokenProblem;
@@ -34,6 +35,22 @@ pub enum SignError {
         first: String,
         /// Its value after that.
         second: String,
+    },
+    /// The signature that was just made of a file would be refused by its consumers.
+    #[error("the new bundle for {digest} does not verify: {reason}")]
+    BlobRejected {
+        /// The digest that it was made for.
+        digest: Digest,
+        /// Why it would be refused.
+        reason: Box<Reason>,
+    },
+    /// This machine's clock is so far behind the services' that the signature that was just made of a file cannot be checked.
+    #[error("the new bundle for {digest} could not be checked: {reason}")]
+    BlobUndecided {
+        /// The digest that it was made for.
+        digest: Digest,
+        /// What could not be seen.
+        reason: Box<Reason>,
     },
     /// The certificate is for a key that is not ours.
     #[error("the certificate from {url} is for another key than the one that was sent")]
@@ -258,6 +275,12 @@ pub enum SignError {
         /// What is wrong.
         problem: ConfigProblem,
     },
+    /// What was given to be signed is no in-toto statement about digests that consumers compare.
+    #[error("what was given is no statement to sign: {problem}")]
+    StatementMalformed {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The statement would not fit into a bundle that consumers read.
     #[error("a statement would have {size} bytes, more than {limit}")]
     StatementTooLarge {
@@ -303,12 +326,14 @@ impl SignError {
             | Self::NoReference
             | Self::SigningConfigMalformed { .. }
             | Self::SigningConfigUnusable { .. }
+            | Self::StatementMalformed { .. }
             | Self::StatementTooLarge { .. } => Class::Usage,
             Self::ChildMissing { .. } => Class::NotFound,
-            Self::SelfVerificationRejected { .. } => Class::Rejected,
+            Self::BlobRejected { .. } | Self::SelfVerificationRejected { .. } => Class::Rejected,
             Self::Registry { source, .. } | Self::WriteRefused { source, .. } => source.class(),
             Self::ServiceRefused { status, .. } => class_of_status(*status),
-            Self::CertificateOutlived { .. }
+            Self::BlobUndecided { .. }
+            | Self::CertificateOutlived { .. }
             | Self::KeyGeneration
             | Self::SelfVerificationUndecided { .. }
             | Self::ServiceUnreachable { .. } => Class::Unreachable,
@@ -332,6 +357,8 @@ impl SignError {
             Self::AnnotationMalformed { .. } => "annotation-malformed",
             Self::AnnotationRepeated { .. } => "annotation-repeated",
             Self::AnnotationReserved { .. } => "annotation-reserved",
+            Self::BlobRejected { .. } => "self-verification-rejected",
+            Self::BlobUndecided { .. } => "self-verification-undecided",
             Self::CertificateForAnotherKey { .. } => "certificate-for-another-key",
             Self::CertificateNotUsable { .. } => "certificate-not-usable",
             Self::CertificateOutlived { .. } => "certificate-outlived",
@@ -359,6 +386,7 @@ impl SignError {
             Self::ServiceUnreachable { .. } => "service-unreachable",
             Self::SigningConfigMalformed { .. } => "signing-config-malformed",
             Self::SigningConfigUnusable { .. } => "signing-config-unusable",
+            Self::StatementMalformed { .. } => "statement-malformed",
             Self::StatementTooLarge { .. } => "statement-too-large",
             Self::UnknownManifestType { .. } => "unknown-manifest-type",
             Self::WriteRefused { .. } => "write-refused",
@@ -370,7 +398,8 @@ impl SignError {
         match self {
             Self::Registry { source, .. } | Self::WriteRefused { source, .. } => source.retryable(),
             Self::ServiceRefused { status, .. } => retryable_status(*status),
-            Self::CertificateOutlived { .. }
+            Self::BlobUndecided { .. }
+            | Self::CertificateOutlived { .. }
             | Self::SelfVerificationUndecided { .. }
             | Self::ServiceUnreachable { .. } => true,
             _ => false,
@@ -411,7 +440,7 @@ impl SignError {
             Self::Registry { source, .. } | Self::WriteRefused { source, .. } => {
                 return source.hint();
             }
-            Self::SelfVerificationRejected { .. } => {
+            Self::BlobRejected { .. } | Self::SelfVerificationRejected { .. } => {
                 "the trusted root has to belong to the services of the signing config"
             }
             Self::ServiceRefused { service: Service::IdentityProvider, status: 401 | 403, .. } => {

@@ -4,6 +4,7 @@
 //!
 //! * [`sign`]: the whole call, from references to attached signatures
 //! * [`subjects`], [`statement`], [`referrer`]: what is signed and how it is stored, pure and byte for byte
+//! * [`blob`]: the same for one file, or a statement that somebody else wrote
 //! * [`identity`]: the identity token; [`services`]: certificate authority, log and timestamp authority
 //! * [`self_verification`]: each bundle is judged as its consumers will judge it, before anybody sees it
 //! * [`error`]: what can go wrong, and who has to act
@@ -37,6 +38,7 @@
 //! ```
 
 mod attach;
+pub mod blob;
 pub mod error;
 pub mod identity;
 pub mod referrer;

@@ -17,8 +17,8 @@ use crate::sign::Clock;
 use crate::statement::PlannedStatement;
 
 /// How long a service's clock may be ahead of this machine's before that is an error.
-const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(60);
-const SHORTEST_WAIT: SignedDuration = SignedDuration::from_millis(100);
+pub(crate) const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(60);
+pub(crate) const SHORTEST_WAIT: SignedDuration = SignedDuration::from_millis(100);
 const GITHUB: &str = "https://github.com/";
 const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
 
@@ -191,7 +191,13 @@ fn time_ahead(findings: &Findings) -> Option<Timestamp> {
 
 fn concerns_time(findings: &Findings) -> bool {
     let of_time = |reason: &Reason| {
-        matches!(reason, Reason::Certificate { .. } | Reason::IntegratedTime { .. } | Reason::NoVerifiedTime { .. })
+        matches!(
+            reason,
+            Reason::Certificate { .. }
+                | Reason::IntegratedTime { .. }
+                | Reason::NoVerifiedTime { .. }
+                | Reason::TimestampOutsideCertificate { .. }
+        )
     };
     findings.candidates.iter().any(|finding| finding.outcome.as_ref().is_err_and(of_time))
 }

@@ -21,6 +21,7 @@ use crate::error::SignError;
 use crate::identity::IdentityToken;
 
 pub use bundle::SignedBundle;
+use bundle::{SignedContent, SignedEnvelope, SignedFile};
 pub(crate) use config::safe_url;
 pub use config::{ConfigProblem, Log, RekorVersion, Selection, SigningConfig};
 pub use fulcio::Certificate;
@@ -59,19 +60,33 @@ impl Services {
 
     /// Signs a statement, logs it and has it timestamped.
     pub async fn sign(&self, certificate: &Certificate, statement: &[u8]) -> Result<SignedBundle, SignError> {
+        self.sign_content(certificate, || SignedEnvelope::new(certificate, statement).map(SignedContent::Envelope))
+            .await
+    }
+
+    /// Signs a file, logs its digest and has the signature timestamped.
+    pub async fn sign_file(&self, certificate: &Certificate, bytes: &[u8]) -> Result<SignedBundle, SignError> {
+        self.sign_content(certificate, || SignedFile::new(certificate, bytes).map(SignedContent::File)).await
+    }
+
+    async fn sign_content(
+        &self,
+        certificate: &Certificate,
+        sign: impl Fn() -> Result<SignedContent, SignError>,
+    ) -> Result<SignedBundle, SignError> {
         let log = &self.selection.log;
         for _ in 0..SIGNATURES_PER_STATEMENT {
-            let envelope = bundle::SignedEnvelope::new(certificate, statement)?;
+            let content = sign()?;
             let timestamps = try_join_all(
                 self.selection
                     .timestamp_authorities
                     .iter()
-                    .map(|authority| timestamp::request(&self.transport, authority, envelope.signature())),
+                    .map(|authority| timestamp::request(&self.transport, authority, content.signature())),
             );
-            let entry = rekor::submit(&self.transport, log, certificate, &envelope);
+            let entry = rekor::submit(&self.transport, log, certificate, &content);
             let (entry, timestamps) = try_join(entry, timestamps).await?;
             if let rekor::Submitted::Entry(entry) = entry {
-                return Ok(bundle::assemble(certificate, envelope, *entry, timestamps));
+                return Ok(bundle::assemble(certificate, content, *entry, timestamps));
             }
         }
         Err(SignError::LogConflict { url: log.url.to_string(), attempts: SIGNATURES_PER_STATEMENT })

@@ -22,7 +22,7 @@ const PARALLEL: usize = 16;
 
 /// Bytes of a statement. In base64, with the certificate and the log entry beside it, it has to stay below the mebibyte that verifiers
 /// read of a bundle.
-const MAX_STATEMENT: usize = 640 << 10;
+pub(crate) const MAX_STATEMENT: usize = 640 << 10;
 
 /// What has to be left of a certificate when a statement is signed with it: as long as one answer of a service may take.
 const MARGIN: SignedDuration = SignedDuration::from_secs(30);

@@ -6,12 +6,51 @@ use serde::Serialize;
 use sigstore_bundle::BundleV03;
 use sigstore_types::dsse::pae;
 use sigstore_types::{
-    DsseEnvelope, DsseSignature, KeyId, PayloadBytes, SignatureBytes, TimestampToken, TransparencyLogEntry,
+    DsseEnvelope, DsseSignature, KeyId, PayloadBytes, Sha256Hash, SignatureBytes, TimestampToken, TransparencyLogEntry,
 };
 
 use super::fulcio::Certificate;
 use crate::error::SignError;
 use crate::statement::PAYLOAD_TYPE;
+
+/// What was signed, with its signature.
+pub(super) enum SignedContent {
+    /// A statement in its envelope.
+    Envelope(SignedEnvelope),
+    /// A file, which stays where it is.
+    File(SignedFile),
+}
+
+impl SignedContent {
+    /// The signature, raw.
+    pub(super) fn signature(&self) -> &SignatureBytes {
+        match self {
+            Self::Envelope(envelope) => envelope.signature(),
+            Self::File(file) => &file.signature,
+        }
+    }
+
+    /// The SHA-256 of what the signature is over.
+    pub(super) fn message_digest(&self) -> Digest {
+        match self {
+            Self::Envelope(envelope) => envelope.message_digest,
+            Self::File(file) => file.digest,
+        }
+    }
+}
+
+/// A file's digest and signature.
+pub(super) struct SignedFile {
+    signature: SignatureBytes,
+    digest: Digest,
+}
+
+impl SignedFile {
+    /// Signs a file.
+    pub(super) fn new(certificate: &Certificate, bytes: &[u8]) -> Result<Self, SignError> {
+        Ok(Self { signature: certificate.key.sign(bytes)?, digest: Digest::of(bytes) })
+    }
+}
 
 /// A statement with its signature.
 pub(super) struct SignedEnvelope {
@@ -33,11 +72,6 @@ impl SignedEnvelope {
     /// The signature, raw.
     pub(super) fn signature(&self) -> &SignatureBytes {
         &self.inner.signature.sig
-    }
-
-    /// The SHA-256 of what was signed: what a Rekor v2 entry is about.
-    pub(super) fn message_digest(&self) -> Digest {
-        self.message_digest
     }
 
     /// The statement.
@@ -68,13 +102,20 @@ pub struct SignedBundle {
 /// Puts everything into one bundle of version 0.3, with nothing in it that readers do not know.
 pub(super) fn assemble(
     certificate: &Certificate,
-    envelope: SignedEnvelope,
+    content: SignedContent,
     entry: TransparencyLogEntry,
     timestamps: Vec<TimestampToken>,
 ) -> SignedBundle {
     let log_index = entry.log_index.get();
-    let mut bundle =
-        BundleV03::with_certificate_and_dsse(certificate.der.clone(), envelope.inner).with_tlog_entry(entry);
+    let certificate = certificate.der.clone();
+    let bundle = match content {
+        SignedContent::Envelope(envelope) => BundleV03::with_certificate_and_dsse(certificate, envelope.inner),
+        SignedContent::File(SignedFile { signature, digest }) => {
+            let digest = Sha256Hash::new(*digest.bytes());
+            BundleV03::with_certificate_and_signature(certificate, signature, digest)
+        }
+    };
+    let mut bundle = bundle.with_tlog_entry(entry);
     for timestamp in timestamps {
         bundle = bundle.with_rfc3161_timestamp(timestamp);
     }

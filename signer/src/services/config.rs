@@ -178,9 +178,9 @@ pub struct Log {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RekorVersion {
-    /// Entries of kind `dsse` 0.0.1, with a promise and an integrated time.
+    /// Entries of kind `dsse` 0.0.1 for statements and `hashedrekord` 0.0.1 for files, with a promise and an integrated time.
     V1,
-    /// Entries of kind `hashedrekord` 0.0.2 over the pre-authentication encoding, without a time.
+    /// Entries of kind `hashedrekord` 0.0.2, for statements over the pre-authentication encoding, without a time.
     V2,
 }
 

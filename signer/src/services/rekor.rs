@@ -10,7 +10,7 @@ use sigstore_rekor::{HashedRekordV2, LogEntry, RekorV2KeyDetails};
 use sigstore_types::{KindVersion, Sha256Hash, TransparencyLogEntry};
 use url::Url;
 
-use super::bundle::SignedEnvelope;
+use super::bundle::SignedContent;
 use super::config::{Log, RekorVersion};
 use super::endpoint;
 use super::fulcio::Certificate;
@@ -26,16 +26,16 @@ pub(super) enum Submitted {
     KnownAlready,
 }
 
-/// Submits an envelope. Refuses an entry that is not for this very signature.
+/// Submits what was signed. Refuses an entry that is not for this very signature.
 pub(super) async fn submit(
     transport: &Transport,
     log: &Log,
     certificate: &Certificate,
-    envelope: &SignedEnvelope,
+    content: &SignedContent,
 ) -> Result<Submitted, SignError> {
     match log.version {
-        RekorVersion::V1 => submit_v1(transport, &log.url, certificate, envelope).await,
-        RekorVersion::V2 => submit_v2(transport, &log.url, certificate, envelope).await,
+        RekorVersion::V1 => submit_v1(transport, &log.url, certificate, content).await,
+        RekorVersion::V2 => submit_v2(transport, &log.url, certificate, content).await,
     }
 }
 
@@ -43,27 +43,19 @@ async fn submit_v1(
     transport: &Transport,
     log: &Url,
     certificate: &Certificate,
-    envelope: &SignedEnvelope,
+    content: &SignedContent,
 ) -> Result<Submitted, SignError> {
-    let proposed = ProposedEntry {
-        api_version: "0.0.1",
-        kind: "dsse",
-        spec: ProposedSpec {
-            proposed_content: ProposedContent {
-                envelope: envelope.to_json(),
-                verifiers: [STANDARD.encode(certificate.der.to_pem())],
-            },
-        },
-    };
+    let (kind, spec) = ProposedSpec::new(certificate, content);
+    let proposed = ProposedEntry { api_version: "0.0.1", kind: kind.kind(), spec };
     let url = endpoint(log, "api/v1/log/entries");
     let call = call(&url);
     let answer = post(transport, &call, &proposed).await?;
     if answer.status == 409 {
-        return already_logged(transport, log, &call, &answer, envelope).await;
+        return already_logged(transport, log, &call, &answer, (kind, content)).await;
     }
-    let entry = parse_v1(&call, &answer.body)?;
-    if !Logged::read(&entry).is_some_and(|logged| logged.is_for(envelope)) {
-        return Err(call.malformed("the entry is not for the envelope that was sent"));
+    let entry = parse_v1(&call, &answer.body, kind)?;
+    if !Logged::read(&entry).is_some_and(|logged| logged.is_for(content)) {
+        return Err(call.malformed("the entry is not for the signature that was sent"));
     }
     Ok(Submitted::Entry(Box::new(entry)))
 }
@@ -74,7 +66,7 @@ async fn already_logged(
     log: &Url,
     conflict: &Call<'_>,
     answer: &Answer,
-    envelope: &SignedEnvelope,
+    (kind, content): (KindVersion, &SignedContent),
 ) -> Result<Submitted, SignError> {
     let Some(uuid) = answer.location.as_deref().and_then(entry_uuid) else {
         return Ok(Submitted::KnownAlready);
@@ -82,8 +74,8 @@ async fn already_logged(
     let url = endpoint(log, &format!("api/v1/log/entries/{uuid}"));
     let call = Call { url: &url, conflict_is_answer: false, ..*conflict };
     let answer = transport.send(&call, |client| client.get(url.clone())).await?;
-    let entry = parse_v1(&call, &answer.body)?;
-    if !Logged::read(&entry).is_some_and(|logged| logged.is_for(envelope)) {
+    let entry = parse_v1(&call, &answer.body, kind)?;
+    if !Logged::read(&entry).is_some_and(|logged| logged.is_for(content)) {
         return Err(SignError::LogEntryForeign { url: call.shown_url() });
     }
     Ok(Submitted::Entry(Box::new(entry)))
@@ -96,7 +88,7 @@ fn entry_uuid(location: &str) -> Option<&str> {
     plausible.then_some(uuid)
 }
 
-fn parse_v1(call: &Call<'_>, body: &[u8]) -> Result<TransparencyLogEntry, SignError> {
+fn parse_v1(call: &Call<'_>, body: &[u8], kind: KindVersion) -> Result<TransparencyLogEntry, SignError> {
     let mut entries: HashMap<String, LogEntry> =
         serde_json::from_slice(body).map_err(|error| call.malformed(error.to_string()))?;
     let only = entries.keys().next().cloned();
@@ -105,7 +97,7 @@ fn parse_v1(call: &Call<'_>, body: &[u8]) -> Result<TransparencyLogEntry, SignEr
         _ => None,
     };
     let entry = entry.ok_or_else(|| call.malformed("not exactly one entry"))?;
-    let entry = entry.to_bundle_entry(KindVersion::DsseV001).map_err(|error| call.malformed(error.to_string()))?;
+    let entry = entry.to_bundle_entry(kind).map_err(|error| call.malformed(error.to_string()))?;
     with_proof(call, entry)
 }
 
@@ -113,11 +105,11 @@ async fn submit_v2(
     transport: &Transport,
     log: &Url,
     certificate: &Certificate,
-    envelope: &SignedEnvelope,
+    content: &SignedContent,
 ) -> Result<Submitted, SignError> {
     let proposed = HashedRekordV2::new_with_certificate(
-        &Sha256Hash::new(*envelope.message_digest().bytes()),
-        envelope.signature(),
+        &Sha256Hash::new(*content.message_digest().bytes()),
+        content.signature(),
         &certificate.der,
         RekorV2KeyDetails::PkixEcdsaP256Sha256,
     );
@@ -132,8 +124,8 @@ async fn submit_v2(
     if entry.kind_version != KindVersion::HashedRekordV002 {
         return Err(call.malformed("the entry is not a hashedrekord 0.0.2"));
     }
-    if !Logged::read(&entry).is_some_and(|logged| logged.is_for(envelope)) {
-        return Err(call.malformed("the entry is not for the envelope that was sent"));
+    if !Logged::read(&entry).is_some_and(|logged| logged.is_for(content)) {
+        return Err(call.malformed("the entry is not for the signature that was sent"));
     }
     Ok(Submitted::Entry(Box::new(with_proof(&call, entry)?)))
 }
@@ -177,6 +169,13 @@ struct LoggedSpec {
     signatures: Vec<LoggedSignature>,
     #[serde(rename = "hashedRekordV002")]
     hashed_rekord: Option<LoggedHashedRekord>,
+    data: Option<LoggedFile>,
+    signature: Option<LoggedContent>,
+}
+
+#[derive(Deserialize)]
+struct LoggedFile {
+    hash: LoggedHash,
 }
 
 #[derive(Deserialize)]
@@ -210,15 +209,24 @@ impl Logged {
         serde_json::from_slice(entry.canonicalized_body.as_bytes()).ok()
     }
 
-    fn is_for(&self, envelope: &SignedEnvelope) -> bool {
-        let signature = envelope.signature().to_base64();
+    fn is_for(&self, content: &SignedContent) -> bool {
+        let signature = content.signature().to_base64();
         if let Some(rekord) = &self.spec.hashed_rekord {
-            let digest = STANDARD.encode(envelope.message_digest().bytes());
+            let digest = STANDARD.encode(content.message_digest().bytes());
             return rekord.signature.content == signature && rekord.data.digest == digest;
         }
-        let payload = Digest::of(envelope.payload()).hex();
-        let payload_matches = self.spec.payload_hash.as_ref().is_some_and(|hash| hash.value == payload);
-        payload_matches && matches!(self.spec.signatures.as_slice(), [only] if only.signature == signature)
+        match content {
+            SignedContent::Envelope(envelope) => {
+                let payload = Digest::of(envelope.payload()).hex();
+                let payload_matches = self.spec.payload_hash.as_ref().is_some_and(|hash| hash.value == payload);
+                payload_matches && matches!(self.spec.signatures.as_slice(), [only] if only.signature == signature)
+            }
+            SignedContent::File(_) => {
+                let digest = content.message_digest().hex();
+                self.spec.data.as_ref().is_some_and(|data| data.hash.value == digest)
+                    && self.spec.signature.as_ref().is_some_and(|logged| logged.content == signature)
+            }
+        }
     }
 }
 
@@ -231,15 +239,63 @@ struct ProposedEntry {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ProposedSpec {
-    proposed_content: ProposedContent,
+#[serde(untagged)]
+enum ProposedSpec {
+    #[serde(rename_all = "camelCase")]
+    Envelope {
+        proposed_content: ProposedContent,
+    },
+    File {
+        data: ProposedData,
+        signature: ProposedSignature,
+    },
+}
+
+impl ProposedSpec {
+    fn new(certificate: &Certificate, content: &SignedContent) -> (KindVersion, Self) {
+        let verifier = STANDARD.encode(certificate.der.to_pem());
+        match content {
+            SignedContent::Envelope(envelope) => {
+                let proposed_content = ProposedContent { envelope: envelope.to_json(), verifiers: [verifier] };
+                (KindVersion::DsseV001, Self::Envelope { proposed_content })
+            }
+            SignedContent::File(_) => {
+                let hash = ProposedHash { algorithm: "sha256", value: content.message_digest().hex() };
+                let public_key = ProposedKey { content: verifier };
+                let signature = ProposedSignature { content: content.signature().to_base64(), public_key };
+                (KindVersion::HashedRekordV001, Self::File { data: ProposedData { hash }, signature })
+            }
+        }
+    }
 }
 
 #[derive(Serialize)]
 struct ProposedContent {
     envelope: String,
     verifiers: [String; 1],
+}
+
+#[derive(Serialize)]
+struct ProposedData {
+    hash: ProposedHash,
+}
+
+#[derive(Serialize)]
+struct ProposedHash {
+    algorithm: &'static str,
+    value: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProposedSignature {
+    content: String,
+    public_key: ProposedKey,
+}
+
+#[derive(Serialize)]
+struct ProposedKey {
+    content: String,
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail loudly, as tests do")]
 
+mod blob;
 mod program;
 mod referrer;
 mod refusals;

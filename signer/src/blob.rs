@@ -1,0 +1,191 @@
+//! Signs one file, or one in-toto statement that somebody else wrote, without a registry.
+//!
+//! What comes out is a bundle, verified before anybody sees it: [`SignedBlob`] holds the proof.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use countersign_oci::{Digest, limits};
+use countersign_verifier::Verifier;
+use countersign_verifier::blob::{Artifact, ExpectedSigner, VerifiedBlob};
+use countersign_verifier::reason::Reason;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::error::SignError;
+use crate::identity::IdentitySource;
+use crate::self_verification::{LONGEST_WAIT, SHORTEST_WAIT, SignerIdentity};
+use crate::services::{Certificate, Services, SignedBundle};
+use crate::sign::{Clock, MAX_STATEMENT};
+
+/// The statement types that consumers read.
+const STATEMENT_TYPES: [&str; 2] = ["https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1"];
+
+/// Signs files and statements. Everything it needs is passed in; it reads neither environment nor clock.
+pub struct BlobSigner {
+    /// Who issues the certificate, and who logs and timestamps.
+    pub services: Services,
+    /// Where the identity token comes from.
+    pub identity: IdentitySource,
+    /// What judges the bundle before it is handed out: a trusted root that consumers use.
+    pub verifier: Arc<Verifier>,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl std::fmt::Debug for BlobSigner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BlobSigner").field("services", &self.services).finish_non_exhaustive()
+    }
+}
+
+/// A bundle that was made and verified.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SignedBlob {
+    /// The bundle.
+    pub bundle: SignedBundle,
+    /// Who signed.
+    pub signer: SignerIdentity,
+    /// The proof that the bundle verifies with a policy that admits this signer only: for the file, or for the statement's first
+    /// subject.
+    pub proof: VerifiedBlob,
+}
+
+impl BlobSigner {
+    /// Signs a file: a message signature, logged as the file's digest.
+    pub async fn sign_file(&self, bytes: &[u8]) -> Result<SignedBlob, SignError> {
+        let (certificate, signer) = self.certificate().await?;
+        let bundle = self.services.sign_file(&certificate, bytes).await?;
+        self.verified(bundle, signer, Digest::of(bytes)).await
+    }
+
+    /// Signs a statement byte for byte as it was given.
+    ///
+    /// Refuses, before a certificate is asked for, what is no in-toto statement, another version than 1 and 0.1, a statement without
+    /// predicate type, without a subject that has a sha256, with more subjects or digests than consumers read, or too large.
+    pub async fn sign_statement(&self, statement: &[u8]) -> Result<SignedBlob, SignError> {
+        let subject = first_subject(statement)?;
+        let (certificate, signer) = self.certificate().await?;
+        let bundle = self.services.sign(&certificate, statement).await?;
+        self.verified(bundle, signer, subject).await
+    }
+
+    async fn certificate(&self) -> Result<(Certificate, SignerIdentity), SignError> {
+        let token = self.identity.fetch(self.services.transport(), (self.clock)()).await?;
+        let certificate = self.services.certificate(&token, (self.clock)()).await?;
+        let signer = SignerIdentity::new(&token, &certificate, self.services.selection().fulcio.as_str())?;
+        Ok((certificate, signer))
+    }
+
+    /// Verifies a new bundle as its consumers will. Waits up to a minute where this machine's clock is behind the services'.
+    async fn verified(
+        &self,
+        bundle: SignedBundle,
+        signer: SignerIdentity,
+        digest: Digest,
+    ) -> Result<SignedBlob, SignError> {
+        let policy = signer.policy()?;
+        let started = (self.clock)();
+        loop {
+            let now = (self.clock)();
+            let judged =
+                self.verifier.verify_blob(Artifact::Digest(digest), &bundle.json, ExpectedSigner::Policy(&policy), now);
+            match judged {
+                Ok(proof) => return Ok(SignedBlob { bundle, signer, proof }),
+                Err(Reason::ClockBehind { time, .. }) if time.duration_since(started) <= LONGEST_WAIT => {
+                    wait_for(time, now).await;
+                }
+                Err(reason @ (Reason::ClockBehind { .. } | Reason::RootNotBegun { .. })) => {
+                    return Err(SignError::BlobUndecided { digest, reason: Box::new(reason) });
+                }
+                Err(reason) => return Err(SignError::BlobRejected { digest, reason: Box::new(reason) }),
+            }
+        }
+    }
+}
+
+async fn wait_for(time: Timestamp, now: Timestamp) {
+    tracing::warn!(%time, %now, "this machine's clock is behind, waiting");
+    let wait = time.duration_since(now).clamp(SHORTEST_WAIT, LONGEST_WAIT);
+    tokio::time::sleep(wait.unsigned_abs()).await;
+}
+
+/// Just enough of a statement to say whether consumers will read it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Outline {
+    #[serde(rename = "_type")]
+    statement_type: String,
+    predicate_type: String,
+    subject: Vec<Subject>,
+}
+
+#[derive(Deserialize)]
+struct Subject {
+    digest: BTreeMap<String, String>,
+}
+
+/// Returns the first digest that the statement is about, once it is known to be one that consumers read.
+fn first_subject(statement: &[u8]) -> Result<Digest, SignError> {
+    let malformed = |problem: String| SignError::StatementMalformed { problem };
+    if statement.len() > MAX_STATEMENT {
+        return Err(SignError::StatementTooLarge { size: statement.len(), limit: MAX_STATEMENT });
+    }
+    let outline: Outline = serde_json::from_slice(statement).map_err(|error| malformed(error.to_string()))?;
+    if !STATEMENT_TYPES.contains(&outline.statement_type.as_str()) {
+        return Err(malformed(format!("its type is {:?}", outline.statement_type)));
+    }
+    if outline.predicate_type.is_empty() {
+        return Err(malformed("it has no predicate type".to_owned()));
+    }
+    if outline.subject.len() > limits::SUBJECTS {
+        return Err(malformed(format!("it has {} subjects, more than {}", outline.subject.len(), limits::SUBJECTS)));
+    }
+    if outline.subject.iter().any(|subject| subject.digest.len() > limits::SUBJECT_DIGESTS) {
+        return Err(malformed(format!("a subject has more than {} digests", limits::SUBJECT_DIGESTS)));
+    }
+    let of_subject = |subject: &Subject| format!("sha256:{}", subject.digest.get("sha256")?).parse().ok();
+    outline.subject.iter().find_map(of_subject).ok_or_else(|| malformed("no subject has a sha256".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn statement() -> Value {
+        json!({
+            "_type": "https://in-toto.io/Statement/v1",
+            "subject": [{"digest": {"sha512": "00"}}, {"name": "a", "digest": {"sha256": Digest::of(b"a").hex()}}],
+            "predicateType": "https://example.com/predicate/v1",
+            "predicate": {},
+        })
+    }
+
+    fn refusal(change: impl FnOnce(&mut Value)) -> &'static str {
+        let mut value = statement();
+        change(&mut value);
+        first_subject(value.to_string().as_bytes()).unwrap_err().code()
+    }
+
+    #[test]
+    fn a_statement_is_about_the_first_digest_that_consumers_compare() {
+        assert_eq!(first_subject(statement().to_string().as_bytes()).unwrap(), Digest::of(b"a"));
+    }
+
+    #[test]
+    fn what_consumers_would_not_read_is_not_signed() {
+        assert_eq!(first_subject(b"a file").unwrap_err().code(), "statement-malformed");
+        assert_eq!(refusal(|s| s["_type"] = json!("https://in-toto.io/Statement/v2")), "statement-malformed");
+        assert_eq!(refusal(|s| s["predicateType"] = json!("")), "statement-malformed");
+        assert_eq!(refusal(|s| s["subject"] = json!([])), "statement-malformed");
+        assert_eq!(refusal(|s| s["subject"] = json!([{"digest": {"sha256": "00"}}])), "statement-malformed");
+        let subject = statement()["subject"][1].clone();
+        assert_eq!(refusal(|s| s["subject"] = json!(vec![subject; limits::SUBJECTS + 1])), "statement-malformed");
+        let digests: BTreeMap<String, &str> = (0..=limits::SUBJECT_DIGESTS).map(|n| (format!("x{n}"), "00")).collect();
+        assert_eq!(refusal(|s| s["subject"][0]["digest"] = json!(digests)), "statement-malformed");
+        assert_eq!(refusal(|s| s["predicate"] = json!("x".repeat(MAX_STATEMENT))), "statement-too-large");
+    }
+}
