@@ -18,6 +18,8 @@ pub(crate) enum Task {
     Bans,
     /// Runs everything that CI runs: formatting, lints, tests, documentation, bans, tidy, the round trip.
     Ci,
+    /// Runs a public conformance suite, a copy of which is given, against a client of ours.
+    Conformance(ConformanceFlags),
     /// Runs the whole loop with the real binaries on the sandbox: sign, verify, install, and every refusal.
     E2e(E2eFlags),
     /// Runs the same loop with the tools and servers that people run, both ways, and prints one matrix.
@@ -26,6 +28,17 @@ pub(crate) enum Task {
     Sandbox(sandbox::program::Arguments),
     /// Fails when the tree departs from the layout and rules of this project.
     Tidy,
+}
+
+#[derive(Args)]
+pub(crate) struct ConformanceFlags {
+    /// Where the suite's Python environment is kept. Default: countersign/peers in the user's cache folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+
+    /// A copy of the public repository sigstore-conformance or tuf-conformance.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) suite: PathBuf,
 }
 
 #[derive(Args)]

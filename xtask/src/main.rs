@@ -6,6 +6,7 @@ use clap::Parser;
 
 mod bans;
 mod ci;
+mod conformance;
 mod e2e;
 mod flags;
 mod peers;
@@ -27,6 +28,7 @@ fn run(arguments: flags::Arguments) -> anyhow::Result<()> {
     match arguments.task {
         flags::Task::Bans => bans::check(),
         flags::Task::Ci => ci::all(),
+        flags::Task::Conformance(flags) => conformance::run(&flags),
         flags::Task::E2e(flags) => e2e::run(&flags),
         flags::Task::Peers(flags) => peers::run(&flags),
         flags::Task::Sandbox(arguments) => sandbox::program::run(arguments),

@@ -108,7 +108,7 @@ fn collect_codes(value: &Value, codes: &mut Vec<String>) {
 }
 
 /// Where cargo puts what it builds, whatever the configuration says.
-fn target() -> anyhow::Result<PathBuf> {
+pub(crate) fn target() -> anyhow::Result<PathBuf> {
     let output = cargo(&["metadata", "--format-version", "1", "--no-deps"]).output()?;
     let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
     Ok(metadata["target_directory"].as_str().map_or_else(|| root().join("target"), PathBuf::from))
