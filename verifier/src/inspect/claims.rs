@@ -32,6 +32,10 @@ const TAGS: usize = 64;
 #[derive(Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct BundleClaims {
+    /// The digest of the bundle's bytes. That alone is no claim.
+    pub digest: String,
+    /// How many bytes it has.
+    pub size: u64,
     /// The bundle's media type: its version.
     pub media_type: Option<String>,
     /// What is signed: `dsse-envelope` or `message-signature`.
@@ -124,8 +128,9 @@ impl BundleClaims {
     pub fn of(bytes: &[u8], subject: Digest) -> Self {
         let refused = bundle::shape(bytes).and_then(|shaped| statement::subjects_of(&shaped.payload, subject));
         let would_refuse = refused.err().map(|reason| WouldRefuse::of(&reason));
-        let mut claims = Self { would_refuse, ..Self::default() };
-        if bytes.len() as u64 > limits::BUNDLE_BYTES {
+        let size = bytes.len() as u64;
+        let mut claims = Self { digest: Digest::of(bytes).to_string(), size, would_refuse, ..Self::default() };
+        if size > limits::BUNDLE_BYTES {
             claims.problems.push(format!("it has more than {} bytes", limits::BUNDLE_BYTES));
             return claims;
         }
@@ -329,6 +334,7 @@ mod tests {
         assert_eq!(subject.tags, ["v1", "latest"]);
         assert_eq!(subject.annotations.get("build").map(String::as_str), Some("77"));
         assert_eq!(subject.annotations.get("number").map(String::as_str), Some("1"));
+        assert_eq!(claims.digest, Digest::of(bundle(&statement(digest)).to_string().as_bytes()).to_string());
         let entry = &claims.log_entries[0];
         assert_eq!(
             (entry.kind.as_deref(), entry.version.as_deref(), entry.index),

@@ -1,5 +1,7 @@
 //! An inspection as a tree for people.
 
+use std::collections::HashSet;
+
 use crate::evidence::Gap;
 use crate::report::line;
 
@@ -12,6 +14,9 @@ use super::{
 const REFERRERS: usize = 100;
 /// How many layers of one manifest are printed; the JSON has them all.
 const LAYERS: usize = 50;
+/// How the places of cosign's older tags begin, and what is said of one that is not there.
+const OLDER_TAG: &str = "cosign tag ";
+const ABSENT: &str = "absent";
 
 /// Returns what was seen as a tree. Says first and last that nothing of it is checked.
 #[must_use]
@@ -24,7 +29,7 @@ pub fn text(inspection: &Inspection) -> String {
     }
     line(&mut text, "");
     if let Some(manifest) = &inspection.manifest {
-        Branch::manifest(manifest).print(&mut text);
+        Branch::manifest(manifest, &mut HashSet::new()).print(&mut text);
     }
     line(&mut text, "");
     if let Some(error) = &inspection.error {
@@ -71,7 +76,8 @@ impl Branch {
         }
     }
 
-    fn manifest(manifest: &ManifestView) -> Self {
+    /// `bundles` are those that were shown: one bundle can lie beside an index and each of its children.
+    fn manifest(manifest: &ManifestView, bundles: &mut HashSet<String>) -> Self {
         let platform = manifest.platform.as_deref().map(|platform| format!(" {platform}")).unwrap_or_default();
         let mut branch = Self::new(format!(
             "{}{platform} {}, {}, {}",
@@ -88,15 +94,13 @@ impl Branch {
         branch.add_some("describes", manifest.describes.as_deref());
         branch.add_some("refers to", manifest.subject.as_deref());
         branch.add_blobs(manifest);
-        for place in &manifest.looked_at {
-            branch.add(format!("looked at {}: {}", place.place, place.found));
-        }
+        branch.add_places(manifest);
         for Gap { detail, .. } in &manifest.gaps {
             branch.add(format!("not seen: {detail}"));
         }
-        branch.add_referrers(manifest);
+        branch.add_referrers(manifest, bundles);
         branch.below.extend(manifest.older_tags.iter().map(Self::older_tag));
-        branch.below.extend(manifest.children.iter().map(Self::manifest));
+        branch.below.extend(manifest.children.iter().map(|child| Self::manifest(child, bundles)));
         if manifest.children_omitted > 0 {
             branch.add(format!("not shown: {} further entries, because a limit is reached", manifest.children_omitted));
         }
@@ -120,8 +124,23 @@ impl Branch {
         }
     }
 
-    fn add_referrers(&mut self, manifest: &ManifestView) {
-        self.below.extend(manifest.referrers.iter().take(REFERRERS).map(Self::referrer));
+    /// Every place; older tags that are not there in one line.
+    fn add_places(&mut self, manifest: &ManifestView) {
+        let mut absent = Vec::new();
+        for place in &manifest.looked_at {
+            match place.place.strip_prefix(OLDER_TAG).and_then(|tag| tag.rsplit_once('.')) {
+                Some((_, suffix)) if place.found == ABSENT => absent.push(format!(".{suffix}")),
+                _ => self.add(format!("looked at {}: {}", place.place, place.found)),
+            }
+        }
+        if !absent.is_empty() {
+            self.add(format!("looked at cosign tags of this digest, {}: {ABSENT}", absent.join(", ")));
+        }
+    }
+
+    fn add_referrers(&mut self, manifest: &ManifestView, bundles: &mut HashSet<String>) {
+        let shown = manifest.referrers.iter().take(REFERRERS);
+        self.below.extend(shown.map(|referrer| Self::referrer(referrer, bundles)));
         if manifest.referrers.len() > REFERRERS {
             let further = manifest.referrers.len() - REFERRERS;
             self.add(format!("and {further} further referrers: --output json lists them"));
@@ -131,7 +150,7 @@ impl Branch {
         }
     }
 
-    fn referrer(referrer: &ReferrerView) -> Self {
+    fn referrer(referrer: &ReferrerView, bundles: &mut HashSet<String>) -> Self {
         let kind = referrer.artifact_type.as_deref().unwrap_or("of no stated type");
         let listed = referrer.size.map(|bytes| format!(", {}", size(bytes))).unwrap_or_default();
         let word = match referrer.is {
@@ -148,7 +167,8 @@ impl Branch {
             branch.add_refusal("", why);
         }
         if let Some(claims) = &referrer.bundle {
-            branch.below.push(Self::bundle(claims));
+            let is_new = bundles.insert(claims.digest.clone());
+            branch.below.push(if is_new { Self::bundle(claims) } else { Self::bundle_again(claims) });
         }
         branch
     }
@@ -173,18 +193,22 @@ impl Branch {
         self.below.push(branch);
     }
 
+    /// A bundle that was shown beside another manifest: what differs is which of its subjects this is.
+    fn bundle_again(claims: &BundleClaims) -> Self {
+        let mut branch = Self::new(format!("the bundle {}, shown above, which claims (unverified):", claims.digest));
+        branch.add_subjects(claims);
+        branch.add_outcome(claims);
+        branch
+    }
+
     fn bundle(claims: &BundleClaims) -> Self {
-        let mut branch = Self::new("bundle, which claims (unverified):");
+        let (digest, bytes) = (&claims.digest, size(claims.size));
+        let mut branch = Self::new(format!("bundle {digest}, {bytes}, which claims (unverified):"));
         branch.add_some("media type", claims.media_type.as_deref());
         branch.add_some("content", claims.content);
-        if let Some(statement) = &claims.statement {
-            branch.add_some("predicate type", statement.predicate_type.as_deref());
-            branch.below.extend(statement.subjects.iter().map(Self::subject));
-            let further = statement.subject_count - statement.subjects.len();
-            if further > 0 {
-                branch.add(format!("and {further} further subjects"));
-            }
-        }
+        let predicate = claims.statement.as_ref().and_then(|statement| statement.predicate_type.as_deref());
+        branch.add_some("predicate type", predicate);
+        branch.add_subjects(claims);
         if let Some(certificate) = &claims.certificate {
             branch.add_certificate(certificate);
         }
@@ -198,17 +222,36 @@ impl Branch {
         for problem in &claims.problems {
             branch.add(format!("cannot be read: {problem}"));
         }
-        if let Some(refusal) = &claims.would_refuse {
-            branch.add_refusal("no policy accepts it: ", refusal);
-        }
+        branch.add_outcome(claims);
         branch
+    }
+
+    /// The subject that is this digest; where none is, all that there are.
+    fn add_subjects(&mut self, claims: &BundleClaims) {
+        let Some(statement) = &claims.statement else { return };
+        let is_named = statement.subjects.iter().any(|subject| subject.is_this);
+        let shown: Vec<_> = statement.subjects.iter().filter(|subject| subject.is_this || !is_named).collect();
+        let further = statement.subject_count - shown.len();
+        self.below.extend(shown.into_iter().map(Self::subject));
+        if further > 0 {
+            self.add(format!("further subjects: {further}"));
+        }
+    }
+
+    fn add_outcome(&mut self, claims: &BundleClaims) {
+        if let Some(refusal) = &claims.would_refuse {
+            self.add_refusal("no policy accepts it: ", refusal);
+        }
     }
 
     fn subject(subject: &SubjectClaims) -> Self {
         let name = subject.name.as_deref().unwrap_or("(without a name)");
-        let digests: Vec<String> = subject.digests.iter().map(|(kind, value)| format!("{kind}:{value}")).collect();
+        let digests = subject.digests.iter().map(|(kind, value)| format!("{kind}:{value}"));
+        // Names that countersign gives end with the digest.
+        let digests: Vec<String> = digests.filter(|digest| !name.ends_with(&format!("@{digest}"))).collect();
         let this = if subject.is_this { " (this digest)" } else { "" };
-        let mut branch = Self::new(format!("subject {name} {}{this}", digests.join(" ")));
+        let separator = if digests.is_empty() { "" } else { " " };
+        let mut branch = Self::new(format!("subject {name}{separator}{}{this}", digests.join(" ")));
         if !subject.tags.is_empty() {
             branch.add(format!("tags {}", subject.tags.join(", ")));
         }
@@ -246,10 +289,7 @@ impl Branch {
         let index = entry.index.map_or_else(|| "without index".to_owned(), |index| format!("index {index}"));
         let log = entry.log.as_deref().map(|log| format!(" in {log}")).unwrap_or_default();
         let time = entry.integrated_time.as_deref().map(|time| format!(", integrated at {time}"));
-        let mut missing = String::new();
-        if !entry.inclusion_proof {
-            missing.push_str(", without inclusion proof");
-        }
+        let missing = if entry.inclusion_proof { "" } else { ", without inclusion proof" };
         Self::new(format!("log entry {kind}{version}, {index}{log}{}{missing}", time.unwrap_or_default()))
     }
 }
@@ -325,6 +365,8 @@ mod tests {
             Place::new("referrers API", "404"),
             Place::new("referrers tag schema", "200, 2 entries: 1 bundle, 1 foreign"),
             Place::new("cosign tag sha256-00.sig", "present"),
+            Place::new("cosign tag sha256-00.att", "absent"),
+            Place::new("cosign tag sha256-00.sbom", "absent"),
         ];
         index.referrers = candidates.iter().map(|candidate| ReferrerView::new(candidate, digest)).collect();
         index.children = vec![
@@ -375,7 +417,9 @@ mod tests {
             candidate(media_type::COSIGN_SIGNATURE, Content::OlderCosign(OlderForm::Referrer)),
             candidate("application/example", Content::NotABundle(unreadable)),
         ]);
-        insta::assert_snapshot!(short(&text(&inspection)), @r"
+        // The order of its members depends on what else is built.
+        let digest = Digest::of(bundle.to_string().as_bytes()).to_string();
+        insta::assert_snapshot!(short(&text(&inspection).replace(&digest, "[bundle]")), @r"
         registry.example/octo/app:v1@sha256:1bc0
         Everything below is claimed by the registry and by bundles: unverified claims.
 
@@ -383,9 +427,10 @@ mod tests {
         ├─ looked at referrers API: 404
         ├─ looked at referrers tag schema: 200, 2 entries: 1 bundle, 1 foreign
         ├─ looked at cosign tag sha256-00.sig: present
+        ├─ looked at cosign tags of this digest, .att, .sbom: absent
         ├─ referrer sha256:dce0, application/vnd.dev.sigstore.bundle.v0.3+json, 875 bytes
         │  ├─ listed with another type: application/vnd.oci.empty.v1+json
-        │  └─ bundle, which claims (unverified):
+        │  └─ bundle [bundle], 655 bytes, which claims (unverified):
         │     ├─ media type application/vnd.dev.sigstore.bundle.v0.3+json
         │     ├─ content dsse-envelope
         │     ├─ predicate type https://sigstore.dev/cosign/sign/v1
@@ -418,6 +463,15 @@ mod tests {
         Nothing above is proof of anything. To find out whether it is signed as you want it:
           countersign-verifier verify registry.example/octo/app:v1@sha256:1bc0 --policy FILE
         ");
+    }
+
+    #[test]
+    fn a_bundle_that_lies_beside_several_manifests_is_shown_once() {
+        let bundle = || Content::Bundle(Bytes::from_static(b"{}"));
+        let shown = text(&inspection(&[candidate("one", bundle()), candidate("two", bundle())]));
+        assert_eq!(shown.matches(", 2 bytes, which claims (unverified):").count(), 1, "{shown}");
+        assert_eq!(shown.matches(", shown above, which claims (unverified):").count(), 1, "{shown}");
+        assert_eq!(shown.matches("no policy accepts it: ").count(), 2, "{shown}");
     }
 
     #[test]
