@@ -12,6 +12,7 @@ use std::time::Instant;
 use anyhow::{Context as _, anyhow, bail};
 
 mod compatibility;
+mod differential;
 mod http;
 mod install;
 mod judges;

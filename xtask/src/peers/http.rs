@@ -23,6 +23,12 @@ impl Answer {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
+    /// The beginning of the body, to be shown.
+    pub(crate) fn text(&self) -> String {
+        let text: String = String::from_utf8_lossy(&self.body).chars().take(160).collect();
+        text.replace(['\n', '\r'], " ")
+    }
+
     pub(crate) fn json(&self) -> anyhow::Result<serde_json::Value> {
         serde_json::from_slice(&self.body)
             .with_context(|| format!("status {}: {}", self.status, String::from_utf8_lossy(&self.body)))

@@ -8,11 +8,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal};
 
 /// How long one call of a peer may take.
 pub(crate) const CALL_TIME: Duration = Duration::from_secs(120);
 /// How long a server may take until it answers.
 const START_TIME: Duration = Duration::from_secs(60);
+/// How long a server may take to end at its signal.
+const STOP_TIME: Duration = Duration::from_secs(10);
 
 /// What a program did.
 pub(crate) struct Run {
@@ -97,6 +100,7 @@ pub(crate) struct Server {
     name: String,
     child: Child,
     log: PathBuf,
+    stop: Option<Signal>,
 }
 
 impl Server {
@@ -110,7 +114,7 @@ impl Server {
         let output = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-        let mut server = Self { name: name.to_owned(), child, log: log.to_path_buf() };
+        let mut server = Self { name: name.to_owned(), child, log: log.to_path_buf(), stop: None };
         let started = Instant::now();
         while !ready() {
             if let Some(status) = server.child.try_wait()? {
@@ -124,6 +128,29 @@ impl Server {
         Ok(server)
     }
 
+    /// Lets the server end by itself at a signal, with [`STOP_TIME`] to do so: one that must tidy up after itself.
+    pub(crate) fn stopped_by(mut self, signal: Signal) -> Self {
+        self.stop = Some(signal);
+        self
+    }
+
+    /// Whether the server ended at its signal.
+    fn ends(&mut self) -> bool {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let (Some(signal), Some(pid)) = (self.stop, pid) else { return false };
+        if rustix::process::kill_process(pid, signal).is_err() {
+            return false;
+        }
+        let started = Instant::now();
+        while started.elapsed() < STOP_TIME {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return true;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        false
+    }
+
     /// The end of what the server printed.
     pub(crate) fn last_words(&self) -> String {
         let text = std::fs::read(&self.log).unwrap_or_default();
@@ -135,6 +162,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if self.ends() {
+            return;
+        }
         if let Err(error) = self.child.kill().and_then(|()| self.child.wait().map(|_| ())) {
             eprintln!("   {} could not be stopped: {error}", self.name);
         }

@@ -4,9 +4,11 @@ use std::thread;
 
 use anyhow::{Context as _, anyhow};
 
+mod files;
 mod limits;
-mod verifying;
-mod world;
+mod tools;
+pub(crate) mod verifying;
+pub(crate) mod world;
 
 use super::Bench;
 use super::libraries::Library;
@@ -17,21 +19,31 @@ use super::versions;
 use verifying::Judge;
 use world::World;
 
+const FILES: &str = "replica: without a registry";
+const TOOLS: &str = "replica: tools";
+
 /// The kinds of registry and log.
 const WORLDS: [(bool, Rekor); 4] = [(true, Rekor::V1), (true, Rekor::V2), (false, Rekor::V1), (false, Rekor::V2)];
 
 pub(crate) fn run(bench: &Bench<'_>) -> anyhow::Result<Vec<Section>> {
     let mut missing = Section::new("replica: not installed");
     let judges = present(bench, &mut missing)?;
-    let mut sections = thread::scope(|scope| {
+    let parts = thread::scope(|scope| {
         let judges = &judges;
         let running: Vec<_> = WORLDS
             .into_iter()
             .map(|(referrers_api, rekor)| scope.spawn(move || one_world(bench, judges, referrers_api, rekor)))
             .collect();
-        let sections = running.into_iter().map(|run| run.join().map_err(|_| anyhow!("a world panicked"))?);
-        sections.collect::<anyhow::Result<Vec<Section>>>()
+        let parts = running.into_iter().map(|run| run.join().map_err(|_| anyhow!("a world panicked"))?);
+        parts.collect::<anyhow::Result<Vec<Parts>>>()
     })?;
+    let (mut sections, mut files, mut tools) = (Vec::new(), Section::new(FILES), Section::new(TOOLS));
+    for part in parts {
+        sections.push(part.images);
+        files.extend(part.files);
+        tools.extend(part.tools);
+    }
+    sections.extend([files, tools]);
     if missing.cells().next().is_some() {
         sections.push(missing);
     }
@@ -39,7 +51,7 @@ pub(crate) fn run(bench: &Bench<'_>) -> anyhow::Result<Vec<Section>> {
 }
 
 /// The judges of this machine. One that is missing is noted once, not in every row.
-fn present(bench: &Bench<'_>, missing: &mut Section) -> anyhow::Result<Vec<Judge>> {
+pub(crate) fn present(bench: &Bench<'_>, missing: &mut Section) -> anyhow::Result<Vec<Judge>> {
     let mut judges = vec![
         Judge::Ours,
         Judge::Cosign("cosign"),
@@ -59,15 +71,29 @@ fn present(bench: &Bench<'_>, missing: &mut Section) -> anyhow::Result<Vec<Judge
     Ok(judges)
 }
 
-fn one_world(bench: &Bench<'_>, judges: &[Judge], referrers_api: bool, rekor: Rekor) -> anyhow::Result<Section> {
+/// What one world is tried with.
+struct Parts {
+    images: Section,
+    files: Section,
+    tools: Section,
+}
+
+fn one_world(bench: &Bench<'_>, judges: &[Judge], referrers_api: bool, rekor: Rekor) -> anyhow::Result<Parts> {
     let world = World::start(bench, referrers_api, rekor)?;
-    let mut section = Section::new(&format!("replica: {world}"));
+    let mut parts = Parts {
+        images: Section::new(&format!("replica: {world}")),
+        files: Section::new(FILES),
+        tools: Section::new(TOOLS),
+    };
     let mut signers = vec![Signer::Ours("image"), Signer::Ours("digest"), Signer::Ours("release")];
     if bench.toolbox.folder("cosign").is_ok() {
         signers.push(Signer::Cosign);
     }
-    for signer in signers {
-        verifying::run(bench, &world, judges, signer, &mut section);
+    verifying::run_all(bench, &world, judges, &signers, &mut parts.images);
+    if referrers_api {
+        // No registry takes part in these.
+        files::run(bench, &world, judges, &mut parts.files);
     }
-    Ok(section)
+    tools::run(bench, &world, &mut parts.tools);
+    Ok(parts)
 }

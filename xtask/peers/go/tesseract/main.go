@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"crypto"
 	"crypto/x509"
 	"encoding/pem"
 	"flag"
@@ -26,7 +27,7 @@ import (
 func main() {
 	address := flag.String("address", "127.0.0.1:6962", "where to listen")
 	folder := flag.String("folder", "", "where the log is kept")
-	key := flag.String("key", "", "file with the log's key: PEM of SEC 1")
+	key := flag.String("key", "", "file with the log's key: PEM of PKCS #8")
 	roots := flag.String("roots", "", "file with the certificates that chains must end in: PEM")
 	origin := flag.String("origin", "127.0.0.1", "name of the log")
 	flag.Parse()
@@ -45,9 +46,13 @@ func serve(address, folder, keyFile, roots, origin string) error {
 	if block == nil {
 		return fmt.Errorf("%s is not PEM", keyFile)
 	}
-	signer, err := x509.ParseECPrivateKey(block.Bytes)
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
 		return err
+	}
+	signer, ok := parsed.(crypto.Signer)
+	if !ok {
+		return fmt.Errorf("the key in %s does not sign", keyFile)
 	}
 	// Nothing is fetched without an interval, but the field must be there.
 	backup, err := posix.NewRootsStorage(ctx, folder)

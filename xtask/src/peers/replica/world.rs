@@ -39,6 +39,12 @@ impl World {
         Ok(Self { stack, sandbox, referrers_api, folder })
     }
 
+    /// Other services, with a registry of the sandbox's.
+    pub(crate) fn with(bench: &Bench<'_>, stack: Stack) -> anyhow::Result<Self> {
+        let sandbox = Sandbox::start(Options::default())?;
+        Ok(Self { stack, sandbox, referrers_api: true, folder: bench.folder("world")? })
+    }
+
     /// A second registry of the same kind, empty.
     pub(crate) fn another_registry(&self) -> anyhow::Result<Sandbox> {
         Sandbox::start(Options { referrers_api: self.referrers_api, ..Options::default() })
