@@ -138,9 +138,10 @@ impl MetadataStore for Store {
     }
 }
 
-/// `2.snapshot.json` and the like: the suite takes every file for a role.
+/// `2.snapshot.json` and the like, the only versioned name that the updater keeps: the suite takes every file for a role.
 fn is_versioned(name: &str) -> bool {
-    name.split_once('.').is_some_and(|(version, _)| version.bytes().all(|byte| byte.is_ascii_digit()))
+    let version = name.strip_suffix(".snapshot.json");
+    version.is_some_and(|version| !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// A target's path as the name of one file.
