@@ -1,4 +1,4 @@
-// Signs with sigstore-js's library: `sign.mjs PACKAGES SIGNING_CONFIG TOKEN blob|dsse INPUT BUNDLE`, PACKAGES being the folder of
+// Signs with sigstore-js's library: `sign.mjs PACKAGES SIGNING_CONFIG TOKEN file|statement INPUT BUNDLE`, PACKAGES being the folder of
 // node_modules.
 //
 // INPUT is the file that is signed: any bytes, or an in-toto statement. The bundle goes to the file BUNDLE.
@@ -15,7 +15,7 @@ const { bundleBuilderFromSigningConfig } = require("@sigstore/sign");
 const builder = bundleBuilderFromSigningConfig({
   signingConfig: SigningConfig.fromJSON(JSON.parse(readFileSync(signingConfig, "utf8"))),
   identityProvider: { getToken: async () => token },
-  bundleType: form === "dsse" ? "dsseEnvelope" : "messageSignature",
+  bundleType: form === "statement" ? "dsseEnvelope" : "messageSignature",
 });
 try {
   const bundle = await builder.create({ data: readFileSync(source), type: "application/vnd.in-toto+json" });

@@ -1,4 +1,4 @@
-"""Signs with sigstore-python's library: `sign.py TRUST_CONFIG TOKEN blob|dsse INPUT BUNDLE`.
+"""Signs with sigstore-python's library: `sign.py TRUST_CONFIG TOKEN file|statement INPUT BUNDLE`.
 
 INPUT is the file that is signed: any bytes, or an in-toto statement. The bundle goes to the file BUNDLE.
 """
@@ -16,7 +16,7 @@ def main(trust_config: str, token: str, form: str, source: str, target: str) -> 
     context = SigningContext.from_trust_config(ClientTrustConfig.from_json(Path(trust_config).read_text()))
     content = Path(source).read_bytes()
     with context.signer(IdentityToken(token)) as signer:
-        bundle = signer.sign_dsse(Statement(content)) if form == "dsse" else signer.sign_artifact(content)
+        bundle = signer.sign_dsse(Statement(content)) if form == "statement" else signer.sign_artifact(content)
     Path(target).write_text(bundle.to_json())
 
 

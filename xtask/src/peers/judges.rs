@@ -1,10 +1,12 @@
 //! Who verifies: what each verifier says of a digest in a registry.
 
+use std::path::Path;
+
 use anyhow::{Context as _, bail, ensure};
 
 use super::Bench;
 use super::process::{self, Run};
-use super::stack::Stack;
+use super::stack::{Rekor, Stack};
 use crate::programs;
 
 /// What is asked of every verifier.
@@ -59,12 +61,37 @@ impl Answer {
 
 /// Our verifier. A refusal is exit 3; that it could not decide is an error here, whatever was expected.
 pub(crate) fn ours(bench: &Bench<'_>, question: &Question<'_>) -> anyhow::Result<Answer> {
+    ours_of(bench, question.stack, question.identity, &[question.reference()])
+}
+
+/// Our verifier, asked of several references at once: it accepts when it accepts all.
+pub(crate) fn ours_of(
+    bench: &Bench<'_>,
+    stack: &Stack,
+    identity: &str,
+    references: &[String],
+) -> anyhow::Result<Answer> {
     let home = bench.folder("verifier")?;
     let mut command = process::command(&bench.programs.path("countersign-verifier"), &home);
-    command.args(["verify", &question.reference(), "--output", "json"]);
-    command.args(["--certificate-identity", question.identity]);
-    command.args(["--certificate-oidc-issuer", &question.stack.issuer]);
-    command.arg("--trusted-root").arg(&question.stack.trusted_root);
+    command.args(["verify", "--output", "json", "--certificate-identity", identity]);
+    command.args(["--certificate-oidc-issuer", &stack.issuer]);
+    command.arg("--trusted-root").arg(&stack.trusted_root).args(references);
+    our_answer(&process::call(command)?)
+}
+
+/// Our verifier, given the bundle in a file: no registry is asked.
+pub(crate) fn ours_given(
+    bench: &Bench<'_>,
+    stack: &Stack,
+    identity: &str,
+    reference: &str,
+    bundle: &Path,
+) -> anyhow::Result<Answer> {
+    let home = bench.folder("verifier")?;
+    let mut command = process::command(&bench.programs.path("countersign-verifier"), &home);
+    command.args(["verify", reference, "--output", "json", "--certificate-identity", identity]);
+    command.args(["--certificate-oidc-issuer", &stack.issuer]);
+    command.arg("--trusted-root").arg(&stack.trusted_root).arg("--bundle").arg(bundle);
     our_answer(&process::call(command)?)
 }
 
@@ -82,14 +109,28 @@ pub(crate) fn our_answer(run: &Run) -> anyhow::Result<Answer> {
 
 /// A cosign, by its name in the list of peers.
 pub(crate) fn cosign(bench: &Bench<'_>, name: &str, question: &Question<'_>) -> anyhow::Result<Answer> {
+    cosign_of(bench, name, question.stack, question.identity, &[question.reference()])
+}
+
+/// A cosign, asked of several references at once: it accepts when it accepts all.
+pub(crate) fn cosign_of(
+    bench: &Bench<'_>,
+    name: &str,
+    stack: &Stack,
+    identity: &str,
+    references: &[String],
+) -> anyhow::Result<Answer> {
     let home = bench.folder("cosign")?;
     let mut command = process::command(&bench.toolbox.program(name, "cosign")?, &home);
     command.args(["verify", "--allow-http-registry", "--allow-insecure-registry"]);
-    command.args(["--certificate-identity", question.identity]);
-    command.args(["--certificate-oidc-issuer", &question.stack.issuer]);
-    command.arg("--trusted-root").arg(&question.stack.trusted_root).arg(question.reference());
+    command.args(["--certificate-identity", identity, "--certificate-oidc-issuer", &stack.issuer]);
+    command.arg("--trusted-root").arg(&stack.trusted_root).args(references);
     if name != "cosign" {
         command.arg("--new-bundle-format");
+        if stack.rekor == Rekor::V2 {
+            // Only version 3 concludes by itself that these logs state no time.
+            command.arg("--use-signed-timestamps");
+        }
     }
     let run = process::call(command)?;
     Ok(if run.success() { Answer::Accepted("exit 0".to_owned()) } else { Answer::Refused(run.last_words()) })

@@ -59,6 +59,15 @@ impl Library {
         }
     }
 
+    /// Returns the program with our signer in it, which takes trust, token, form, input and bundle.
+    pub(crate) fn signer(self, bench: &Bench<'_>) -> anyhow::Result<Command> {
+        match self {
+            Self::Python => python(bench, "sign.py"),
+            Self::Js => js(bench, "sign.mjs"),
+            Self::Rust(_) => bail!("the crate sigstore is asked to verify only"),
+        }
+    }
+
     /// Asks everything at once. A bundle that cannot even be read is an error here, not a refusal.
     pub(crate) fn ask(
         self,
@@ -99,7 +108,7 @@ fn answer(line: &str) -> anyhow::Result<Answer> {
 }
 
 /// One of our scripts, run by the Python that has sigstore-python.
-pub(crate) fn python(bench: &Bench<'_>, script: &str) -> anyhow::Result<Command> {
+fn python(bench: &Bench<'_>, script: &str) -> anyhow::Result<Command> {
     let program = bench.toolbox.program("sigstore-python", "bin/python")?;
     let mut command = process::command(&program, &bench.folder("python")?);
     command.arg(install::sources().join("python").join(script));
@@ -107,7 +116,7 @@ pub(crate) fn python(bench: &Bench<'_>, script: &str) -> anyhow::Result<Command>
 }
 
 /// One of our scripts, told where the packages of sigstore-js are.
-pub(crate) fn js(bench: &Bench<'_>, script: &str) -> anyhow::Result<Command> {
+fn js(bench: &Bench<'_>, script: &str) -> anyhow::Result<Command> {
     let packages = bench.toolbox.folder("sigstore-js")?;
     let mut command = process::command(&node()?, &bench.folder("node")?);
     command.arg(install::sources().join("js").join(script)).arg(packages);

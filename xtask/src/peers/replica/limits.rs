@@ -1,5 +1,6 @@
 //! What a peer is known not to be able to verify, with the words it says then. When a peer learns it, its cell turns red.
 
+use super::files::{self, Form};
 use super::verifying::Judge;
 use crate::peers::libraries::Library;
 use crate::peers::signers::Signer;
@@ -15,4 +16,22 @@ pub(crate) fn of(judge: Judge, signer: Signer, rekor: Rekor, is_first: bool) -> 
     }
     // It knows entries of the kind `dsse` only, which Rekor v2 no longer takes.
     (rekor == Rekor::V2).then_some(&["transparency"])
+}
+
+/// Returns the words with which a judge refuses a good bundle of a file or a statement.
+pub(crate) fn of_file(
+    judge: Judge,
+    _signer: files::Signer,
+    _form: Form,
+    rekor: Rekor,
+) -> Option<&'static [&'static str]> {
+    let Judge::Library(Library::Rust(_)) = judge else { return None };
+    (rekor == Rekor::V2).then_some(&["transparency"])
+}
+
+/// Returns the words with which somebody fails to sign.
+pub(crate) fn of_signing(signer: files::Signer, form: Form, rekor: Rekor) -> Option<&'static [&'static str]> {
+    // It sends the entry type `dsse`, which Rekor v2 has dropped.
+    let is_limit = (signer, form, rekor) == (files::Signer::Library(Library::Js), Form::Statement, Rekor::V2);
+    is_limit.then_some(&["must be hashedrekord"])
 }

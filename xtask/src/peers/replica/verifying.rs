@@ -13,7 +13,7 @@ use crate::peers::matrix::{Section, Shown};
 use crate::peers::signers::{self, Signer};
 
 /// Somebody who has to be refused: another workflow of the same repository.
-const ANOTHER_IDENTITY: &str = "https://github.com/octo/app/.github/workflows/nightly.yml@refs/heads/main";
+pub(crate) const ANOTHER_IDENTITY: &str = "https://github.com/octo/app/.github/workflows/nightly.yml@refs/heads/main";
 
 /// A verifier: it reads the registry itself, or is given the bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,9 @@ pub(crate) enum Refusal {
 /// A row: what is asked, and how it must come out.
 struct Row {
     name: String,
+    signer: Signer,
+    /// Whether it is about the first subject of the statement.
+    is_index: bool,
     refusal: Option<Refusal>,
     cases: Vec<Case>,
 }
@@ -77,7 +80,8 @@ impl Judge {
             (Self::Ours, Refusal::Unsigned) => &["unsigned"],
             (Self::Ours, Refusal::Subject) => &["subject-mismatch"],
             (Self::Cosign(_), Refusal::Identity) => &["no matching CertificateIdentity found"],
-            (Self::Cosign(_), Refusal::Unsigned) => &["no signatures found"],
+            (Self::Cosign("cosign"), Refusal::Unsigned) => &["no signatures found"],
+            (Self::Cosign(_), Refusal::Unsigned) => &["no valid bundles exist in registry"],
             (Self::Cosign(_), Refusal::Subject) => &["provided artifact digest does not match any digest in statement"],
             (Self::Library(Library::Python), Refusal::Identity) => &["Certificate's SANs do not match"],
             (Self::Library(Library::Js), Refusal::Identity) => &["certificate identity error"],
@@ -87,27 +91,35 @@ impl Judge {
         }
     }
 
-    fn ask(self, bench: &Bench<'_>, world: &World, cases: &[&Case]) -> Vec<anyhow::Result<Answer>> {
+    /// Asks about every case of every row. Who reads the registry is asked of all references of a row at once.
+    fn ask(self, bench: &Bench<'_>, world: &World, rows: &[&Row]) -> Vec<Vec<anyhow::Result<Answer>>> {
         match self {
             Self::Library(library) => {
-                let answers = ask_library(library, bench, world, cases);
-                answers
-                    .map_or_else(|error| failed(&error, cases.len()), |answers| answers.into_iter().map(Ok).collect())
+                let cases: Vec<&Case> = rows.iter().flat_map(|row| &row.cases).collect();
+                let answers = ask_library(library, bench, world, &cases);
+                let mut answers =
+                    answers.map_or_else(|error| failed(&error, cases.len()), |all| all.into_iter().map(Ok).collect());
+                rows.iter().map(|row| answers.drain(..row.cases.len()).collect()).collect()
             }
-            Self::Ours => cases.iter().map(|case| judges::ours(bench, &case.question(world))).collect(),
-            Self::Cosign(peer) => cases.iter().map(|case| judges::cosign(bench, peer, &case.question(world))).collect(),
+            Self::Ours => rows
+                .iter()
+                .map(|row| vec![judges::ours_of(bench, &world.stack, row.identity(), &row.references())])
+                .collect(),
+            Self::Cosign(peer) => rows
+                .iter()
+                .map(|row| vec![judges::cosign_of(bench, peer, &world.stack, row.identity(), &row.references())])
+                .collect(),
         }
     }
 }
 
-impl Case {
-    fn question<'q>(&'q self, world: &'q World) -> judges::Question<'q> {
-        judges::Question {
-            stack: &world.stack,
-            repository: &self.repository,
-            digest: &self.digest,
-            identity: &self.identity,
-        }
+impl Row {
+    fn references(&self) -> Vec<String> {
+        self.cases.iter().map(|case| format!("{}@{}", case.repository, case.digest)).collect()
+    }
+
+    fn identity(&self) -> &str {
+        self.cases.first().map_or("", |case| &case.identity)
     }
 }
 
@@ -127,13 +139,20 @@ fn failed(error: &anyhow::Error, number: usize) -> Vec<anyhow::Result<Answer>> {
 
 /// Lets a signer sign and every judge verify, and notes what each says.
 pub(crate) fn run(bench: &Bench<'_>, world: &World, judges: &[Judge], signer: Signer, section: &mut Section) {
-    let rows = sign(bench, world, signer).and_then(|images| rows(world, signer, &images));
-    let rows = match rows {
-        Ok(rows) => rows,
-        Err(error) => return section.cell(&format!("{signer} signs"), "ours", || Err::<Shown, _>(error)),
-    };
+    run_all(bench, world, judges, &[signer], section);
+}
+
+/// The same with several signers: every library is asked once about everything.
+pub(crate) fn run_all(bench: &Bench<'_>, world: &World, judges: &[Judge], signers: &[Signer], section: &mut Section) {
+    let mut all = Vec::new();
+    for signer in signers {
+        match sign(bench, world, *signer).and_then(|images| rows(world, *signer, &images)) {
+            Ok(rows) => all.extend(rows),
+            Err(error) => section.cell(&signer.to_string(), "signs", || Err::<Shown, _>(error)),
+        }
+    }
     for judge in judges {
-        note(bench, world, *judge, signer, &rows, section);
+        note(bench, world, *judge, &all, section);
     }
 }
 
@@ -178,13 +197,16 @@ fn rows(world: &World, signer: Signer, images: &Images) -> anyhow::Result<Vec<Ro
     by_another.identity = ANOTHER_IDENTITY.to_owned();
     let unsigned = case(world, &images.unsigned, images.unsigned.image.digest(), None)?;
     let copied = case(world, &images.copied, images.copied.image.digest(), Some((first, index)))?;
-    let row = |name: &str, refusal, cases| Row { name: format!("{signer}: {name}"), refusal, cases };
+    let row = |name: &str, is_index, refusal, cases| {
+        let name = format!("{signer}: {name}");
+        Row { name, signer, is_index, refusal, cases }
+    };
     Ok(vec![
-        row("the index", None, vec![case(world, first, index, Some((first, index)))?]),
-        row(&format!("the {} others", later.len()), None, later),
-        row("refused: by another", Some(Refusal::Identity), vec![by_another]),
-        row("refused: unsigned", Some(Refusal::Unsigned), vec![unsigned]),
-        row("refused: copied bundle", Some(Refusal::Subject), vec![copied]),
+        row("the index", true, None, vec![case(world, first, index, Some((first, index)))?]),
+        row(&format!("the {} others", later.len()), false, None, later),
+        row("refused: by another", true, Some(Refusal::Identity), vec![by_another]),
+        row("refused: unsigned", true, Some(Refusal::Unsigned), vec![unsigned]),
+        row("refused: copied bundle", true, Some(Refusal::Subject), vec![copied]),
     ])
 }
 
@@ -204,38 +226,27 @@ fn case(world: &World, pushed: &Pushed, digest: &str, bundle_of: Option<(&Pushed
     })
 }
 
-fn note(bench: &Bench<'_>, world: &World, judge: Judge, signer: Signer, rows: &[Row], section: &mut Section) {
+fn note(bench: &Bench<'_>, world: &World, judge: Judge, rows: &[Row], section: &mut Section) {
     let is_asked = |row: &&Row| !matches!(judge, Judge::Library(_)) || row.refusal != Some(Refusal::Unsigned);
     let asked: Vec<&Row> = rows.iter().filter(is_asked).collect();
-    let cases: Vec<&Case> = asked.iter().flat_map(|row| &row.cases).collect();
-    let mut answers = judge.ask(bench, world, &cases).into_iter();
-    for row in asked {
-        let own: Vec<anyhow::Result<Answer>> = answers.by_ref().take(row.cases.len()).collect();
-        section.cell(&row.name, &judge.name(), || verdict(world, judge, signer, row, own));
+    let answers = judge.ask(bench, world, &asked);
+    for (row, answers) in asked.into_iter().zip(answers) {
+        section.cell(&row.name, &judge.name(), || verdict(world, judge, row, answers));
     }
 }
 
-/// Compares what a judge said of every case of a row with how it must come out.
-fn verdict(
-    world: &World,
-    judge: Judge,
-    signer: Signer,
-    row: &Row,
-    answers: Vec<anyhow::Result<Answer>>,
-) -> anyhow::Result<Shown> {
-    let number = answers.len();
+/// Compares what a judge said of a row with how it must come out.
+fn verdict(world: &World, judge: Judge, row: &Row, answers: Vec<anyhow::Result<Answer>>) -> anyhow::Result<Shown> {
+    let limit = limits::of(judge, row.signer, world.stack.rekor, row.is_index).filter(|_| row.refusal.is_none());
     let mut texts = Vec::new();
-    let is_first = number == 1;
-    let limit = limits::of(judge, signer, world.stack.rekor, is_first).filter(|_| row.refusal.is_none());
-    for (case, answer) in row.cases.iter().zip(answers) {
-        let answer = answer.with_context(|| case.digest.clone())?;
+    for answer in answers {
         texts.push(match (row.refusal, limit) {
-            (Some(refusal), _) => answer.refused_for(judge.words(refusal)),
-            (None, Some(words)) => answer.refused_for(words),
-            (None, None) => answer.accepted(),
+            (Some(refusal), _) => answer?.refused_for(judge.words(refusal))?,
+            (None, Some(words)) => answer?.refused_for(words)?,
+            (None, None) => answer?.accepted()?,
         });
     }
-    let texts = texts.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    let number = row.cases.len();
     let text = texts.first().cloned().context("nothing was asked")?;
     let text = if number == 1 { text } else { format!("{text} ({number} digests)") };
     Ok(if limit.is_some() { Shown::limit(text) } else { text.into() })
