@@ -19,12 +19,7 @@ pub(crate) fn of(judge: Judge, signer: Signer, rekor: Rekor, is_first: bool) -> 
 }
 
 /// Returns the words with which a judge refuses a good bundle of a file or a statement.
-pub(crate) fn of_file(
-    judge: Judge,
-    _signer: files::Signer,
-    _form: Form,
-    rekor: Rekor,
-) -> Option<&'static [&'static str]> {
+pub(crate) fn of_file(judge: Judge, rekor: Rekor) -> Option<&'static [&'static str]> {
     let Judge::Library(Library::Rust(_)) = judge else { return None };
     (rekor == Rekor::V2).then_some(&["transparency"])
 }
