@@ -7,6 +7,9 @@
     reason = "tests fail by panicking and say what they skip"
 )]
 
+mod blob_bundles;
+mod blob_refusals;
+mod blobs;
 mod inspect;
 mod peer_bundles;
 mod program;
