@@ -30,14 +30,18 @@ fn four(site: &Site<'_>) -> anyhow::Result<String> {
         let running: Vec<_> = (0..SIGNERS).map(|_| sign()).collect();
         running.into_iter().map(|run| run.join().map_err(|_| anyhow!("a signer panicked"))?).collect::<Vec<_>>()
     });
+    let mut wrote_again = 0;
     for run in runs {
-        kept(&pushed, &round::attached(&run?.ok()?.stdout)?)?;
+        let run = run?.ok()?;
+        wrote_again += usize::from(run.stderr.contains("writing again"));
+        kept(&pushed, &round::attached(&run.stdout)?)?;
     }
     for digest in pushed.image.digests() {
         let listed = Listing::of(&pushed.repository, &digest)?.digests().len();
         ensure!(listed == SIGNERS, "{digest} has {listed} referrers");
     }
-    Ok(format!("{SIGNERS} referrers of each of {} digests", pushed.image.digests().len()))
+    let digests = pushed.image.digests().len();
+    Ok(format!("{SIGNERS} referrers of each of {digests} digests; {wrote_again} of {SIGNERS} had to write again"))
 }
 
 /// cosign writes its list without looking back. It may lose its own; ours must notice when it loses theirs.

@@ -21,6 +21,16 @@ impl Pushed {
         self.image.digests().iter().map(|digest| format!("{}@{digest}", self.repository)).collect()
     }
 
+    /// The same image under the same tag in another repository.
+    pub(crate) fn elsewhere(&self, host: &str, repository: &str) -> Self {
+        Self::in_repository(host, repository, self.image.clone())
+    }
+
+    fn in_repository(host: &str, repository: &str, image: Image) -> Self {
+        let repository = format!("{host}/{repository}");
+        Self { image, by_tag: format!("{repository}:v1"), repository }
+    }
+
     /// The tag, and every digest.
     pub(crate) fn references(&self) -> Vec<String> {
         [vec![self.by_tag.clone()], self.by_digest()].concat()
@@ -42,8 +52,7 @@ pub(crate) fn push(host: &str, repository: &str, image: Image) -> anyhow::Result
         put(host, repository, &manifest.digest, manifest)?;
     }
     put(host, repository, "v1", &image.index)?;
-    let repository = format!("{host}/{repository}");
-    Ok(Pushed { image, by_tag: format!("{repository}:v1"), repository })
+    Ok(Pushed::in_repository(host, repository, image))
 }
 
 /// Pushes a blob in one piece.

@@ -11,7 +11,7 @@ use super::super::judges::{self, Question};
 use super::super::matrix::Section;
 use super::super::process;
 use super::super::signers::{self, Signer};
-use super::super::verdict::Verdict;
+use super::super::verdict::Verdicts;
 use super::Site;
 use super::listing::Listing;
 use super::push::{self, Pushed};
@@ -30,18 +30,22 @@ pub(crate) fn run(site: &Site<'_>, section: &mut Section) {
     let host = &site.registry.host;
     let mut pushed = None;
     section.cell("an index with 2 platforms and 2 attestations is pushed", column, || {
-        let image = push::push(host, "octo/app", push::image("app"))?;
-        let digests = image.image.digests().len();
+        let images = ["app", "unsigned"].map(|name| push::push(host, &format!("octo/{name}"), push::image(name)));
+        let [app, unsigned] = images;
+        let (app, unsigned) = (app?, unsigned?);
+        let digests = app.image.digests().len();
         ensure!(digests == 5, "{digests} digests");
-        pushed = Some(image);
+        pushed = Some((app, unsigned));
         Ok(format!("{digests} digests"))
     });
-    let Some(pushed) = &pushed else { return };
+    let Some((pushed, unsigned)) = &pushed else { return };
     section.cell("ours signs, and every digest has its referrer", column, || ours_signs(site, pushed));
     section.cell("ours verifies ours, by tag and by digest", column, || ours_verifies(site, pushed));
     section.cell("cosign verifies ours, by tag and by digest", column, || cosign_verifies(site, pushed));
-    section.cell("wrong identity refused", column, || wrong_identity(site, pushed));
-    section.cell("unsigned digest refused", column, || unsigned(site));
+    section.cell("ours refuses another identity", column, || ours_refuses_another(site, pushed));
+    section.cell("cosign refuses another identity", column, || cosign_refuses_another(site, pushed));
+    section.cell("ours refuses unsigned digests", column, || ours_refuses_unsigned(site, unsigned));
+    section.cell("cosign refuses an unsigned digest", column, || cosign_refuses_unsigned(site, unsigned));
     section.cell("cosign signs, ours and cosign verify", column, || cosign_signs(site));
     section.cell("signing again adds and replaces nothing", column, || signs_again(site, pushed));
 }
@@ -82,10 +86,7 @@ fn names_subject(site: &Site<'_>, pushed: &Pushed, one: &Attached) -> anyhow::Re
 
 pub(crate) fn ours_verifies(site: &Site<'_>, pushed: &Pushed) -> anyhow::Result<String> {
     let references = pushed.references();
-    for reference in &references {
-        let verdict = Verdict::on(site.bench, site.stack, reference, &site.stack.identity)?;
-        verdict.verified().with_context(|| reference.clone())?;
-    }
+    Verdicts::on(site.bench, site.stack, &references, &site.stack.identity)?.verified()?;
     Ok(format!("{} references", references.len()))
 }
 
@@ -102,27 +103,30 @@ pub(crate) fn cosign_verifies(site: &Site<'_>, pushed: &Pushed) -> anyhow::Resul
     Ok(format!("{} references", pushed.references().len()))
 }
 
-fn wrong_identity(site: &Site<'_>, pushed: &Pushed) -> anyhow::Result<String> {
+fn wrong(site: &Site<'_>) -> anyhow::Result<String> {
     let wrong = site.stack.identity.replace("release.yml", "release.yaml");
     ensure!(wrong != site.stack.identity, "the identity has no file that can be changed: {wrong}");
-    let reference = &pushed.by_digest()[0];
-    Verdict::on(site.bench, site.stack, reference, &wrong)?.rejected("policy-denied").context("ours")?;
-    let question = Question { identity: &wrong, ..question(site, pushed, pushed.image.digest()) };
-    let said = judges::cosign(site.bench, "cosign", &question)?.refused().context("cosign")?;
-    ensure!(said.contains("no matching CertificateIdentity found"), "cosign: {said}");
-    Ok("by ours (exit 3, policy-denied) and by cosign").map(ToOwned::to_owned)
+    Ok(wrong)
 }
 
-fn unsigned(site: &Site<'_>) -> anyhow::Result<String> {
-    let pushed = push::push(&site.registry.host, "octo/unsigned", push::image("unsigned"))?;
-    for reference in [&pushed.by_tag, &pushed.by_digest()[1]] {
-        Verdict::on(site.bench, site.stack, reference, &site.stack.identity)?
-            .rejected("unsigned")
-            .with_context(|| reference.clone())?;
-    }
-    let said = judges::cosign(site.bench, "cosign", &question(site, &pushed, pushed.image.digest()))?.refused()?;
-    ensure!(said.contains("no signatures found"), "cosign: {said}");
-    Ok("by ours (exit 3, unsigned) and by cosign".to_owned())
+pub(crate) fn ours_refuses_another(site: &Site<'_>, pushed: &Pushed) -> anyhow::Result<String> {
+    Verdicts::on(site.bench, site.stack, &pushed.references(), &wrong(site)?)?.rejected("policy-denied")?;
+    Ok("exit 3, policy-denied".to_owned())
+}
+
+pub(crate) fn cosign_refuses_another(site: &Site<'_>, pushed: &Pushed) -> anyhow::Result<String> {
+    let question = Question { identity: &wrong(site)?, ..question(site, pushed, pushed.image.digest()) };
+    judges::cosign(site.bench, "cosign", &question)?.refused_for(&["no matching CertificateIdentity found"])
+}
+
+fn ours_refuses_unsigned(site: &Site<'_>, pushed: &Pushed) -> anyhow::Result<String> {
+    Verdicts::on(site.bench, site.stack, &pushed.references(), &site.stack.identity)?.rejected("unsigned")?;
+    Ok("exit 3, unsigned".to_owned())
+}
+
+fn cosign_refuses_unsigned(site: &Site<'_>, pushed: &Pushed) -> anyhow::Result<String> {
+    judges::cosign(site.bench, "cosign", &question(site, pushed, pushed.image.digest()))?
+        .refused_for(&["no signatures found"])
 }
 
 fn cosign_signs(site: &Site<'_>) -> anyhow::Result<String> {
