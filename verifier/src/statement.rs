@@ -156,6 +156,21 @@ mod tests {
     }
 
     #[test]
+    fn a_files_statement_may_have_any_predicate_and_the_older_type_and_still_has_to_name_it() {
+        let digest = Digest::of(b"file");
+        let mut value = statement(digest);
+        value["predicateType"] = json!("https://slsa.dev/provenance/v1");
+        value["_type"] = json!(STATEMENT_TYPE_V0_1);
+        let read = |value: &Value, digest| about(value.to_string().as_bytes(), digest).map_err(|reason| reason.code());
+        assert_eq!(read(&value, digest).unwrap().predicate_type, "https://slsa.dev/provenance/v1");
+        assert_eq!(read(&value, Digest::of(b"other")).unwrap_err(), "subject-mismatch");
+        value["subject"] = Value::Array(vec![value["subject"][0].clone(); limits::SUBJECTS + 1]);
+        assert_eq!(read(&value, digest).unwrap_err(), "too-many-subjects");
+        value["_type"] = json!("https://in-toto.io/Statement/v2");
+        assert_eq!(read(&value, digest).unwrap_err(), "statement-type");
+    }
+
+    #[test]
     fn subjects_and_their_digests_are_counted() {
         let digest = Digest::of(b"image");
         let mut value = statement(digest);

@@ -179,3 +179,24 @@ fn statement(bundle: &Bundle) -> Result<Option<Vec<u8>>, Reason> {
         _ => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_breaks_are_left_out_of_base64_and_of_nothing_else() {
+        let table = [
+            (r#"{"a":"QUJD\nREVG\r\n"}"#, Some(r#"{"a":"QUJDREVG"}"#)),
+            (r#"{"a":"QUJD","b":"two\nlines here"}"#, None),
+            (r#"{"a":"\\n"}"#, None),
+            (r#"{"a":"x\"QUJD\n"}"#, None),
+            (r#"{"a":"QUJD"}"#, None),
+            ("", None),
+            (r#"{"a\n":1}"#, Some(r#"{"a":1}"#)),
+        ];
+        for (text, expected) in table {
+            assert_eq!(without_line_breaks(text).as_deref(), expected, "{text}");
+        }
+    }
+}

@@ -1,7 +1,8 @@
 //! Bundles over files and statements, signed once on a sandbox: by a certificate and by a managed key, in both versions of Rekor.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -14,9 +15,10 @@ use countersign_signer::services::{Certificate, Services, SigningConfig};
 use countersign_verifier::blob::{Artifact, ExpectedSigner, ManagedKey, VerifiedBlob};
 use countersign_verifier::reason::Reason;
 use countersign_verifier::{TrustedRoot, Verifier};
+use jiff::SignedDuration;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
-use sandbox::{GithubIdentity, Options, RekorVersion, Sandbox};
+use sandbox::{Clock, GithubIdentity, Options, RekorVersion, Sandbox};
 use serde_json::{Value, json};
 use sigstore_rekor::LogEntry;
 use sigstore_types::{DerPublicKey, KindVersion};
@@ -105,6 +107,27 @@ impl Bundles {
         let signer = ExpectedSigner::ManagedKey(key);
         self.verifier.verify_blob(Artifact::Bytes(FILE), bundle.to_string().as_bytes(), signer, now())
     }
+}
+
+/// A file that was signed a quarter of an hour after its certificate was issued, and the trusted root of its sandbox.
+pub(crate) async fn signed_too_late(rekor: RekorVersion) -> (Verifier, Value) {
+    let start = now() - SignedDuration::from_hours(1);
+    let late = Arc::new(AtomicBool::new(false));
+    let time = {
+        let late = Arc::clone(&late);
+        move || start + SignedDuration::from_mins(if late.load(Ordering::Relaxed) { 15 } else { 0 })
+    };
+    let clock = Clock::from_fn(time);
+    let options = Options { clock, valid_before_start: SignedDuration::from_hours(2), ..Options::default() };
+    let sandbox = Sandbox::start(options).unwrap();
+    let token = Secret::new(sandbox.github_token(&GithubIdentity::default()));
+    let token = IdentityToken::parse("the test", token, start).unwrap();
+    let services = services(&sandbox, rekor);
+    let certificate = services.certificate(&token, start).await.unwrap();
+    late.store(true, Ordering::Relaxed);
+    let signed = services.sign_file(&certificate, FILE).await.unwrap();
+    let root = TrustedRoot::from_json(sandbox.trusted_root(), "the sandbox").unwrap();
+    (Verifier::new(root).unwrap(), parse(&signed.json))
 }
 
 /// The bundle with something changed in it, which has to differ.

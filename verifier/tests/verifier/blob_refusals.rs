@@ -3,9 +3,12 @@
 use countersign_oci::{Digest, limits};
 use countersign_verifier::blob::{Artifact, ExpectedSigner, ManagedKey};
 use countersign_verifier::{Evidence, TrustedRoot, Verdict, Verifier};
+use sandbox::RekorVersion;
 use serde_json::{Value, json};
 
-use crate::blob_bundles::{BUNDLES, FILE, Logged, OTHER_FILE, as_version, changed, entry, statement, timestamps};
+use crate::blob_bundles::{
+    BUNDLES, FILE, Logged, OTHER_FILE, as_version, changed, entry, signed_too_late, statement, timestamps,
+};
 use crate::world::now;
 
 const OTHER_KEY: &str = "-----BEGIN PUBLIC KEY-----
@@ -343,6 +346,14 @@ fn a_certificate_of_an_authority_that_was_not_in_use_is_refused() {
         json!({"start": "2020-01-01T00:00:00Z", "end": "2021-01-01T00:00:00Z"});
     let verifier = Verifier::new(TrustedRoot::from_json(&root.to_string(), "ended").unwrap()).unwrap();
     assert_eq!(judge_under(&verifier, &BUNDLES.v1.file), "certificate-untrusted");
+}
+
+#[tokio::test]
+async fn a_signature_after_the_certificates_end_is_refused_for_the_time_that_shows_it() {
+    let (verifier, logged_late) = signed_too_late(RekorVersion::V1).await;
+    assert_eq!(judge_under(&verifier, &logged_late), "integrated-time-invalid");
+    let (verifier, stamped_late) = signed_too_late(RekorVersion::V2).await;
+    assert_eq!(judge_under(&verifier, &stamped_late), "timestamp-outside-certificate");
 }
 
 #[test]

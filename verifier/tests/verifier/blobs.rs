@@ -87,7 +87,5 @@ fn what_is_only_a_hint_or_a_habit_of_a_writer_does_not_matter() {
     let stamped = changed(&BUNDLES.v1.file, |bundle| {
         entry(bundle).as_object_mut().unwrap().remove("inclusionPromise");
     });
-    let judged = BUNDLES.judge(&stamped, Artifact::Bytes(FILE));
-    let has_timestamp = BUNDLES.v1.file.to_string().contains("signedTimestamp");
-    assert_eq!(judged.is_ok(), has_timestamp, "{judged:?}");
+    assert!(BUNDLES.judge(&stamped, Artifact::Bytes(FILE)).is_ok());
 }
