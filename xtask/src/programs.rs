@@ -22,7 +22,7 @@ pub(crate) struct Run {
 
 impl Programs {
     pub(crate) fn build() -> anyhow::Result<Self> {
-        let arguments = ["build", "--locked", "--workspace", "--bins", "--all-features"];
+        let arguments = ["build", "--locked", "--workspace", "--bins", "--examples", "--all-features"];
         run("building the binaries", &mut cargo(&arguments))?;
         Self::in_folder(&target()?.join("debug"))
     }

@@ -53,7 +53,8 @@ impl Library {
             Self::Rust(version) => {
                 let program = bench.toolbox.program("sigstore-rs", "bin/sigstore-rs-judge")?;
                 let mut command = process::command(&program, &bench.folder("sigstore-rs")?);
-                command.arg(version);
+                // Which of the two it is: the judge knows them without the last number.
+                command.arg(version.rsplit_once('.').map_or(version, |(release, _)| release));
                 Ok(command)
             }
         }
@@ -133,7 +134,22 @@ fn node() -> anyhow::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::versions;
     use super::*;
+
+    #[test]
+    fn the_judge_of_sigstore_rs_is_built_with_the_versions_in_the_list() {
+        let manifest = fs::read_to_string(install::sources().join("sigstore-rs").join("Cargo.toml")).unwrap();
+        let listed = versions::peer("sigstore-rs").unwrap().version;
+        let built: Vec<&str> = manifest.lines().filter(|line| line.contains("package = \"sigstore\"")).collect();
+        assert_eq!(built.len(), listed.split(", ").count());
+        for version in listed.split(", ") {
+            assert!(
+                built.iter().any(|line| line.contains(&format!("version = \"={version}\""))),
+                "{version}: {built:?}"
+            );
+        }
+    }
 
     #[test]
     fn only_a_clear_answer_is_an_answer() {

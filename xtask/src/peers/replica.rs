@@ -28,6 +28,11 @@ const WORLDS: [(bool, Rekor); 4] = [(true, Rekor::V1), (true, Rekor::V2), (false
 pub(crate) fn run(bench: &Bench<'_>) -> anyhow::Result<Vec<Section>> {
     let mut missing = Section::new("replica: not installed");
     let judges = present(bench, &mut missing)?;
+    for tool in ["oras", "regctl"] {
+        if let Err(error) = bench.toolbox.folder(tool) {
+            missing.cell("every row", tool, || Err::<Shown, _>(error));
+        }
+    }
     let parts = thread::scope(|scope| {
         let judges = &judges;
         let running: Vec<_> = WORLDS
