@@ -16,7 +16,7 @@ mod by_tuf;
 mod cosign_trust;
 mod ct_log;
 mod fulcio;
-mod keys;
+pub(crate) mod keys;
 mod postgres;
 mod rekor_v1;
 mod rekor_v2;

@@ -65,6 +65,7 @@ pub(crate) const PEERS: &[Peer] = &[
     go("cosign", "v3.1.2", &["github.com/sigstore/cosign/v3/cmd/cosign"]),
     go("fulcio", "v1.8.8", &["github.com/sigstore/fulcio"]),
     go("rekor-tiles", "v2.3.0", &["github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix"]),
+    go("rekor-tiles-2.2", "v2.2.1", &["github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix"]),
     go("timestamp-authority", "v2.1.3", &["github.com/sigstore/timestamp-authority/v2/cmd/timestamp-server"]),
     go_main(
         "tesseract",
