@@ -42,7 +42,8 @@ pub(crate) fn run(bench: &Bench<'_>, world: &World, section: &mut Section) {
         Err(error) => return section.cell(&row, "ours signs", || Err::<Shown, _>(error)),
     };
     let is_there = |peer: &str| bench.toolbox.folder(peer).is_ok();
-    if is_there("sigstore-python") {
+    // It reads no registry, so one kind is enough.
+    if is_there("sigstore-python") && world.has_referrers_api() {
         section.cell(&row, "sigstore-python verify", || bag.python_verify());
         if is_there("cosign") {
             section.cell(&row, "sigstore-python verify, cosign's", || bag.python_verify_cosigns());
@@ -158,19 +159,18 @@ impl<'b> Bag<'b> {
         Ok(format!("5 digests verified in the other registry by {}", verified_by.join(", ")).into())
     }
 
-    /// Fails unless a judge verifies each of these digests in a repository, and refuses another identity.
+    /// Fails unless a judge verifies all of these digests in a repository, and refuses another identity.
     fn verified_there(&self, judge: Judge, repository: &str, digests: &[String]) -> anyhow::Result<()> {
         let stack = &self.world.stack;
-        for digest in digests {
-            let mut question = Question { stack, repository, digest, identity: &stack.identity };
-            let ask = |question: &Question<'_>| match judge {
-                Judge::Cosign(peer) => judges::cosign(self.bench, peer, question),
-                _ => judges::ours(self.bench, question),
-            };
-            ask(&question)?.accepted().with_context(|| format!("{} of {digest}", judge.name()))?;
-            question.identity = ANOTHER_IDENTITY;
-            ask(&question)?.refused_for(judge.words(Refusal::Identity)).with_context(|| judge.name())?;
-        }
+        let references: Vec<String> = digests.iter().map(|digest| format!("{repository}@{digest}")).collect();
+        let ask = |identity: &str, references: &[String]| match judge {
+            Judge::Cosign(peer) => judges::cosign_of(self.bench, peer, stack, identity, references),
+            _ => judges::ours_of(self.bench, stack, identity, references),
+        };
+        ask(&stack.identity, &references)?.accepted().with_context(|| judge.name())?;
+        ask(ANOTHER_IDENTITY, &references[..1])?
+            .refused_for(judge.words(Refusal::Identity))
+            .with_context(|| judge.name())?;
         Ok(())
     }
 

@@ -15,6 +15,9 @@ use crate::peers::signers::{self, Signer};
 /// Somebody who has to be refused: another workflow of the same repository.
 pub(crate) const ANOTHER_IDENTITY: &str = "https://github.com/octo/app/.github/workflows/nightly.yml@refs/heads/main";
 
+/// What the crate sigstore says of a log entry that it takes for another bundle's.
+pub(crate) const RUST_INCONSISTENT: &str = "transparency materials are inconsistent";
+
 /// A verifier: it reads the registry itself, or is given the bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Judge {
@@ -87,7 +90,9 @@ impl Judge {
             (Self::Library(Library::Js), Refusal::Identity) => &["certificate identity error"],
             (Self::Library(Library::Python | Library::Js), _) => &["no subject of the statement has the digest"],
             (Self::Library(Library::Rust(_)), Refusal::Identity) => &["certificate's SubjectAltName does not match"],
-            (Self::Library(Library::Rust(_)), _) => &["subject digest"],
+            // 0.14 has no words of its own for another subject.
+            (Self::Library(Library::Rust(version)), _) if version.starts_with("0.14") => &[RUST_INCONSISTENT],
+            (Self::Library(Library::Rust(_)), _) => &["no in-toto statement subject matches"],
         }
     }
 

@@ -45,6 +45,10 @@ impl World {
         Ok(Self { stack, sandbox, referrers_api: true, folder: bench.folder("world")? })
     }
 
+    pub(crate) fn has_referrers_api(&self) -> bool {
+        self.referrers_api
+    }
+
     /// A second registry of the same kind, empty.
     pub(crate) fn another_registry(&self) -> anyhow::Result<Sandbox> {
         Sandbox::start(Options { referrers_api: self.referrers_api, ..Options::default() })
