@@ -123,7 +123,7 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Refusal { code, message }) => {
-            eprintln!("{}", json!({ "schema": "dev.countersign.conformance/v1", "code": code, "message": message }));
+            eprintln!("{}", json!({ "schema": "countersign.dev/conformance/v1", "code": code, "message": message }));
             ExitCode::FAILURE
         }
     }
