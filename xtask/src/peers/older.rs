@@ -16,6 +16,7 @@ use super::Bench;
 use super::judges::{self, Question};
 use super::matrix::Section;
 use super::referrers;
+use super::registries::graft::graft;
 use super::registries::push::{self, Pushed};
 use super::signers::Signer;
 use super::stack::{Rekor, Stack};
@@ -143,7 +144,11 @@ impl<'w> World<'w> {
         }
         self.verdicts(&pushed, &self.stack.identity)?.verified()?;
         self.verdicts(&pushed, "https://github.com/octo/another")?.rejected("policy-denied")?;
-        Ok(format!("{} references verified, another identity refused", pushed.references().len()))
+        let other = push::push(host, "octo/another", push::image("another"))?;
+        graft(&pushed, &other)?;
+        let grafted = [other.by_tag.clone()];
+        Verdicts::on(self.bench, &self.stack, &grafted, &self.stack.identity)?.rejected("subject-mismatch")?;
+        Ok(format!("{} references verified; another identity and image refused", pushed.references().len()))
     }
 
     /// Entries of the kind `dsse` 0.0.2: Rekor v2 took them for some months, and has dropped them.

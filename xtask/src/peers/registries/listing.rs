@@ -9,7 +9,7 @@ use super::super::http;
 use super::server::Keeps;
 
 pub(crate) const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
-const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 

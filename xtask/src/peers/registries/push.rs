@@ -6,6 +6,8 @@ use sandbox::image::{self, Image, ImageSpec, Manifest};
 
 use super::super::http;
 
+pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
 /// An image in a registry.
 pub(crate) struct Pushed {
     pub(crate) image: Image,

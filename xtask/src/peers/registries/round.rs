@@ -13,11 +13,10 @@ use super::super::process;
 use super::super::signers::{self, Signer};
 use super::super::verdict::Verdicts;
 use super::Site;
+use super::graft::graft;
 use super::listing::Listing;
-use super::push::{self, Pushed};
+use super::push::{self, OCI_MANIFEST, Pushed};
 use super::server::Keeps;
-
-const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// A referrer that one of ours says it attached.
 pub(crate) struct Attached {
@@ -46,6 +45,17 @@ pub(crate) fn run(site: &Site<'_>, section: &mut Section) {
     section.cell("cosign refuses another identity", column, || cosign_refuses_another(site, pushed));
     section.cell("ours refuses unsigned digests", column, || ours_refuses_unsigned(site, unsigned));
     section.cell("cosign refuses an unsigned digest", column, || cosign_refuses_unsigned(site, unsigned));
+    // From here on the unsigned image has the signature of another.
+    section.cell("ours refuses the signature of another image", column, || {
+        graft(pushed, unsigned)?;
+        let references = [unsigned.by_tag.clone(), unsigned.by_digest()[0].clone()];
+        Verdicts::on(site.bench, site.stack, &references, &site.stack.identity)?.rejected("subject-mismatch")?;
+        Ok("exit 3, subject-mismatch")
+    });
+    section.cell("cosign refuses the signature of another image", column, || {
+        judges::cosign(site.bench, "cosign", &question(site, unsigned, unsigned.image.digest()))?
+            .refused_for(&["does not match any digest"])
+    });
     section.cell("cosign signs, ours and cosign verify", column, || cosign_signs(site));
     section.cell("signing again adds and replaces nothing", column, || signs_again(site, pushed));
 }
