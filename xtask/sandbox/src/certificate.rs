@@ -76,11 +76,10 @@ impl Authority {
     /// A signer of timestamps below this one; only its critical extended key usage allows that (RFC 3161, section 2.3).
     pub(crate) fn timestamp_signer(&self, name: &str, key: &EcdsaKey, window: Window) -> anyhow::Result<Authority> {
         let extensions = vec![
-            extension(BASIC_CONSTRAINTS, true, &BasicConstraints { ca: false, path_len_constraint: None })?,
             extension(KEY_USAGE, true, &KeyUsage(KeyUsages::DigitalSignature.into()))?,
-            extension(EXTENDED_KEY_USAGE, true, &vec![TIME_STAMPING])?,
             subject_key(&key.spki())?,
             self.authority_key()?,
+            extension(EXTENDED_KEY_USAGE, true, &vec![TIME_STAMPING])?,
         ];
         let name = Name::from_str(name).context("read a name")?;
         let subject = Subject { name, spki: key.spki(), window, extensions };

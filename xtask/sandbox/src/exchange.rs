@@ -53,8 +53,23 @@ impl Call {
         Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
     }
 
+    /// Whether the client takes an answer of this media type: it names it or its kind, or says nothing.
+    pub(crate) fn accepts(&self, media_type: &str) -> bool {
+        let kind = media_type.split('/').next().unwrap_or_default();
+        self.header("accept").is_none_or(|accepted| {
+            let mut names = accepted.split(',').map(|name| name.split(';').next().unwrap_or_default().trim());
+            names.any(|name| name == "*/*" || name == media_type || name.strip_suffix("/*") == Some(kind))
+        })
+    }
+
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.body)
+    }
+
+    /// The first JSON document of the body; servers that decode a stream never see what follows it.
+    pub(crate) fn first_json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        let mut documents = serde_json::Deserializer::from_slice(&self.body).into_iter();
+        documents.next().unwrap_or_else(|| serde_json::from_slice(b"{}"))
     }
 
     /// The token of `Authorization: Bearer`.

@@ -47,7 +47,7 @@ impl Fulcio {
                 self.signing_certificate(oidc, call).unwrap_or_else(|problem| problem.grpc())
             }
             (Method::POST, "/api/v1/signingCert") => {
-                self.signing_certificate_v1(oidc, call).unwrap_or_else(|problem| problem.swagger())
+                self.signing_certificate_v1(oidc, call).unwrap_or_else(|problem| problem.grpc())
             }
             (Method::GET, "/api/v2/trustBundle") => {
                 let certificates = self.chain().map(Authority::pem);
@@ -56,21 +56,21 @@ impl Fulcio {
             (Method::GET, "/api/v1/rootCert") => Reply::bytes(
                 StatusCode::OK,
                 "application/pem-certificate-chain",
-                self.chain().map(Authority::pem).concat(),
+                self.chain().map(Authority::pem).concat().trim_end().to_owned(),
             ),
             (Method::GET, "/api/v2/configuration") => Reply::json(StatusCode::OK, &configuration(oidc)),
             (Method::GET, "/healthz") => Reply::json(StatusCode::OK, &json!({ "status": "SERVING" })),
-            (_, "/api/v2/signingCert" | "/api/v2/trustBundle" | "/api/v2/configuration") => {
+            (_, "/api/v1/rootCert" | "/api/v1/signingCert") => Problem::method_not_allowed().grpc(),
+            (_, "/api/v2/configuration" | "/api/v2/signingCert" | "/api/v2/trustBundle") => {
                 Problem::method_not_allowed().grpc()
             }
-            (_, "/api/v1/signingCert" | "/api/v1/rootCert") => Problem::method_not_allowed().swagger(),
             _ => Problem::not_found().grpc(),
         }
     }
 
     fn signing_certificate(&self, oidc: &Oidc, call: &Call) -> Result<Reply, Problem> {
         let request: Request =
-            call.json().map_err(|error| Problem::invalid(&format!("proto: syntax error: {error}")))?;
+            call.first_json().map_err(|error| Problem::invalid(&format!("proto: syntax error: {error}")))?;
         let credentials = request
             .credentials
             .and_then(|credentials| credentials.oidc_identity_token)
@@ -90,7 +90,8 @@ impl Fulcio {
 
     /// The older form: a bearer token, 201, the chain as PEM.
     fn signing_certificate_v1(&self, oidc: &Oidc, call: &Call) -> Result<Reply, Problem> {
-        let request: RequestV1 = call.json().map_err(|error| Problem::invalid(&format!("invalid request: {error}")))?;
+        let request: RequestV1 =
+            call.first_json().map_err(|error| Problem::invalid(&format!("invalid request: {error}")))?;
         let caller = Caller::of(oidc, call.bearer().unwrap_or_default())?;
         let key = match request.certificate_signing_request {
             Some(csr) => requested_key(&csr)?,
@@ -103,7 +104,7 @@ impl Fulcio {
             }
         };
         let certificates = self.issue(&caller, &key)?;
-        Ok(Reply::bytes(StatusCode::CREATED, "application/pem-certificate-chain", certificates.concat()))
+        Ok(Reply::bytes(StatusCode::CREATED, "application/pem-certificate-chain", certificates.join("\n")))
     }
 
     /// The chain for a caller and a key, leaf first.
@@ -112,8 +113,10 @@ impl Fulcio {
             .map_err(|error| Problem::invalid(&format!("{error:#}")))?;
         let leaf =
             self.certificate(extensions, key).map_err(|_| Problem::internal("error communicating with CA backend"))?;
-        let above = self.chain().map(Authority::pem);
-        Ok(std::iter::once(crate::pem("CERTIFICATE", &leaf)).chain(above).collect())
+        let above = self.chain().map(|authority| authority.der.as_slice());
+        // Without the newline at the end, as Fulcio writes them.
+        let pem = |der: &[u8]| crate::pem("CERTIFICATE", der).trim_end().to_owned();
+        Ok(std::iter::once(leaf.as_slice()).chain(above).map(pem).collect())
     }
 
     /// The log signs the certificate without its own promise, then the promise is put in and the certificate signed.
@@ -245,6 +248,7 @@ fn configuration(oidc: &Oidc) -> Value {
             "challengeClaim": challenge_claim,
             "spiffeTrustDomain": "",
             "issuerType": issuer_type,
+            "skipEmailVerification": false,
             "subjectDomain": "",
         })
     };

@@ -57,6 +57,8 @@ mod tuf;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use anyhow::Context as _;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
 
 pub use chain::CodeSigningChain;
@@ -83,14 +85,35 @@ fn pem(label: &str, der: &[u8]) -> String {
     der::pem::encode_string(label, der::pem::LineEnding::LF, der).expect("the labels are constants that PEM allows")
 }
 
-/// The label and the content of one PEM block.
+/// The label and the content of one PEM block, in lines of any length, as Go reads it.
 fn unpem(text: &str) -> anyhow::Result<(String, Vec<u8>)> {
-    let (label, der) =
-        der::pem::decode_vec(text.trim().as_bytes()).map_err(|error| anyhow::anyhow!("read PEM: {error}"))?;
-    Ok((label.to_owned(), der))
+    let block = text.trim().strip_prefix("-----BEGIN ").and_then(|rest| rest.split_once("-----"));
+    let (label, rest) = block.context("PEM does not begin")?;
+    let content = rest.strip_suffix(&format!("-----END {label}-----")).context("PEM does not end")?;
+    let encoded: String = content.split_ascii_whitespace().collect();
+    Ok((label.to_owned(), BASE64_STANDARD.decode(encoded).context("read PEM")?))
 }
 
 /// RFC 8785.
 fn canonical(value: &Value) -> String {
     serde_json_canonicalizer::to_string(value).expect("a JSON value without fractions has a canonical form")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pem_is_read_in_lines_of_any_length_and_nothing_else_is() {
+        let text = pem("CERTIFICATE", &[7; 100]);
+        let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+        let one_line = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----");
+        for text in [&text, &one_line] {
+            assert_eq!(unpem(text).unwrap(), ("CERTIFICATE".to_owned(), vec![7; 100]));
+        }
+        let two = text.repeat(2);
+        for text in ["", "junk", "-----BEGIN A-----", "-----BEGIN A-----\nAA==\n-----END B-----", &two] {
+            assert!(unpem(text).is_err(), "{text}");
+        }
+    }
 }

@@ -37,11 +37,13 @@ impl Service {
         Service::Tuf,
     ];
 
-    /// The largest request body that the service reads; more is answered 413. Blobs are the only large thing.
+    /// The largest request body that the service reads. Blobs are the only large thing; Rekor v1 and the timestamp authority have no
+    /// limit of their own.
     pub(crate) fn body_limit(self) -> usize {
         match self {
             Service::Registry => 2 << 30,
-            _ => 4 << 20,
+            Service::Fulcio | Service::RekorV2 => 4 << 20,
+            _ => 64 << 20,
         }
     }
 }

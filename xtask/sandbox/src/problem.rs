@@ -11,16 +11,28 @@ pub(crate) struct Problem {
     status: StatusCode,
     /// The code of gRPC that belongs to the status.
     grpc: u8,
+    /// The code of go-openapi: the status, unless it has one of its own.
+    code: u16,
     message: String,
 }
 
 impl Problem {
     fn new(status: StatusCode, grpc: u8, message: &str) -> Problem {
-        Problem { status, grpc, message: message.to_owned() }
+        Problem { status, grpc, code: status.as_u16(), message: message.to_owned() }
     }
 
     pub(crate) fn invalid(message: &str) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, 3, message)
+    }
+
+    /// What go-openapi says of a part of the request that is missing or malformed, with a code of its own.
+    pub(crate) fn unprocessable(code: u16, message: &str) -> Problem {
+        Problem { code, ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, 3, message) }
+    }
+
+    /// What go-openapi says of a part of the request that is not there.
+    pub(crate) fn required(what: &str) -> Problem {
+        Problem::unprocessable(602, &format!("{what} is required"))
     }
 
     pub(crate) fn not_found() -> Problem {
@@ -52,6 +64,6 @@ impl Problem {
 
     /// As go-openapi writes it: Rekor v1 and the timestamp authority.
     pub(crate) fn swagger(&self) -> Reply {
-        Reply::json(self.status, &json!({ "code": self.status.as_u16(), "message": self.message }))
+        Reply::json(self.status, &json!({ "code": self.code, "message": self.message }))
     }
 }

@@ -5,7 +5,7 @@ mod proposal;
 use std::sync::Mutex;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use http::header::{ETAG, LOCATION};
+use http::header::{ALLOW, CONTENT_TYPE, ETAG, LOCATION};
 use http::{Method, StatusCode};
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
@@ -72,12 +72,15 @@ impl RekorV1 {
             (Method::GET, "/api/v1/log/publicKey") => {
                 Ok(Reply::bytes(StatusCode::OK, "application/x-pem-file", crate::pem("PUBLIC KEY", &self.key.spki())))
             }
-            (Method::GET, "/ping") => Ok(Reply::text(StatusCode::OK, ".")),
+            (Method::GET, "/ping") => Ok(Reply::bytes(StatusCode::OK, "text/plain", ".")),
             (Method::GET, path) => match path.strip_prefix("/api/v1/log/entries/") {
                 Some(uuid) => self.by_uuid(uuid),
                 None => Err(Problem::not_found()),
             },
-            (_, "/api/v1/log/entries" | "/api/v1/log" | "/api/v1/log/publicKey") => Err(Problem::method_not_allowed()),
+            (_, "/api/v1/log/entries") => Ok(Problem::method_not_allowed().swagger().header(ALLOW, "GET,POST")),
+            (_, "/api/v1/log" | "/api/v1/log/publicKey") => {
+                Ok(Problem::method_not_allowed().swagger().header(ALLOW, "GET"))
+            }
             _ => Err(Problem::not_found()),
         };
         reply.unwrap_or_else(|problem| problem.swagger())
@@ -88,9 +91,15 @@ impl RekorV1 {
         if media_type != "application/json" {
             return Err(Problem::unsupported_media_type(&media_type));
         }
-        let body = proposal::canonical_body(&call.body)
-            .map_err(|error| Problem::invalid(&format!("error processing entry: {error:#}")))?;
-        Ok(self.append(&body))
+        if call.body.is_empty() {
+            return Err(Problem::required("proposedEntry in body"));
+        }
+        // Even what is not JSON is an error of the server, as the real one says.
+        let proposal: Value = call.first_json().map_err(|error| Problem::internal(&error.to_string()))?;
+        let body = proposal::canonical_body(&proposal)?;
+        let reply = self.append(&body);
+        // The entry is made all the same, and its type is not said.
+        Ok(if call.accepts("application/json") { reply } else { reply.header(CONTENT_TYPE, "") })
     }
 
     fn append(&self, body: &str) -> Reply {
@@ -107,30 +116,41 @@ impl RekorV1 {
     }
 
     fn by_index(&self, call: &Call) -> Result<Reply, Problem> {
-        let index = call.query_value("logIndex").and_then(|index| index.parse::<usize>().ok());
-        let index = index.ok_or_else(|| Problem::invalid("logIndex in query is required and a number"))?;
+        let index = call.query_value("logIndex").ok_or_else(|| Problem::required("logIndex in query"))?;
+        let number: i64 = index
+            .parse()
+            .map_err(|_| Problem::unprocessable(601, &format!("logIndex in query must be of type int64: {index:?}")))?;
+        let index = usize::try_from(number)
+            .map_err(|_| Problem::unprocessable(609, "logIndex in query should be greater than or equal to 0"))?;
         let entries = crate::lock(&self.entries);
-        let place =
-            index.checked_sub(OLDER_ENTRIES).filter(|place| *place < entries.len()).ok_or_else(Problem::not_found)?;
-        Ok(Reply::json(StatusCode::OK, &self.document(&entries, place).1))
+        let place = index.checked_sub(OLDER_ENTRIES).filter(|place| *place < entries.len());
+        Ok(self.found(&entries, place))
     }
 
     /// By the hash of the leaf, with or without the number of the tree.
     fn by_uuid(&self, uuid: &str) -> Result<Reply, Problem> {
         let is_hex = uuid.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_hex || !matches!(uuid.len(), 64 | 80) {
-            return Err(Problem::invalid("entryUUID in path should match '^([0-9a-fA-F]{64}|[0-9a-fA-F]{80})$'"));
+            let message = "entryUUID in path should match '^([0-9a-fA-F]{64}|[0-9a-fA-F]{80})$'";
+            return Err(Problem::unprocessable(605, message));
         }
         let uuid = uuid.to_ascii_lowercase();
         let entries = crate::lock(&self.entries);
-        let place = entries.iter().position(|entry| entry.uuid().ends_with(&uuid)).ok_or_else(Problem::not_found)?;
-        Ok(Reply::json(StatusCode::OK, &self.document(&entries, place).1))
+        Ok(self.found(&entries, entries.iter().position(|entry| entry.uuid().ends_with(&uuid))))
+    }
+
+    /// An entry, or an answer that says nothing but that there is none.
+    fn found(&self, entries: &[Entry], place: Option<usize>) -> Reply {
+        place.map_or_else(
+            || Reply::new(StatusCode::NOT_FOUND),
+            |place| Reply::json(StatusCode::OK, &self.document(entries, place).1),
+        )
     }
 
     fn info(&self) -> Reply {
         let leaves: Vec<Hash> = crate::lock(&self.entries).iter().map(|entry| entry.leaf).collect();
         let info = json!({
-            "inactiveShards": [],
+            "inactiveShards": null,
             "rootHash": crate::hex(&merkle::root(&leaves)),
             "signedTreeHead": self.checkpoint(&leaves),
             "treeID": TREE_ID.to_string(),

@@ -60,6 +60,8 @@ impl RekorV2 {
             (Method::POST, "/api/v2/log/entries") => self.create(call),
             (Method::GET, "/api/v2/checkpoint") => Ok(Reply::text(StatusCode::OK, &self.latest_checkpoint())),
             (Method::GET, "/healthz") => Ok(Reply::json(StatusCode::OK, &json!({ "status": "SERVING" }))),
+            // The tiles of a log are files, which another server has; this sandbox has none.
+            (Method::GET, path) if path.starts_with("/api/v2/tile/") => Err(Problem::method_not_allowed()),
             (_, "/api/v2/log/entries" | "/api/v2/checkpoint") => Err(Problem::method_not_allowed()),
             _ => Err(Problem::not_found()),
         };
@@ -68,11 +70,12 @@ impl RekorV2 {
 
     fn create(&self, call: &Call) -> Result<Reply, Problem> {
         let request: Request =
-            call.json().map_err(|error| Problem::invalid(&format!("proto: syntax error: {error}")))?;
+            call.first_json().map_err(|error| Problem::invalid(&format!("proto: syntax error: {error}")))?;
         let Some(request) = request.hashed_rekord else {
-            return Err(Problem::invalid("invalid type, must be hashedrekord v0.0.2"));
+            return Err(Problem::invalid("invalid type, must be hashedrekord"));
         };
-        let body = canonical_body(&request).map_err(|error| Problem::invalid(&format!("{error:#}")))?;
+        let body = canonical_body(&request)
+            .map_err(|error| Problem::invalid(&format!("invalid hashedrekord request: {error:#}")))?;
         Ok(self.append(body))
     }
 
@@ -121,25 +124,31 @@ impl RekorV2 {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Request {
     #[serde(rename = "hashedRekordRequestV002")]
     hashed_rekord: Option<HashedRekord>,
+    /// Known, and no longer taken.
+    #[serde(rename = "dsseRequestV002")]
+    _dsse: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct HashedRekord {
     digest: String,
     signature: Signature,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Signature {
     content: String,
     verifier: Verifier,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Verifier {
     key_details: String,
     public_key: Option<RawBytes>,
@@ -147,7 +156,7 @@ struct Verifier {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct RawBytes {
     raw_bytes: String,
 }

@@ -9,11 +9,11 @@ use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 
 use anyhow::Context as _;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use http::{Request as HttpRequest, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -23,6 +23,7 @@ use tokio::time::Sleep;
 use crate::exchange::{Call, Reply};
 use crate::faults::{Action, Faults};
 use crate::log::{Request, RequestLog, Service};
+use crate::problem::Problem;
 use crate::registry::Registry;
 use crate::sigstore::Sigstore;
 
@@ -122,11 +123,7 @@ async fn exchange(
     request: HttpRequest<Incoming>,
 ) -> io::Result<Response<Outgoing>> {
     let (head, body) = request.into_parts();
-    let body = match Limited::new(body, service.body_limit()).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => return Ok(whole(Reply::new(StatusCode::PAYLOAD_TOO_LARGE))),
-        Err(error) => return Err(io::Error::other(error)),
-    };
+    let Some(body) = read(body, service.body_limit()).await? else { return Ok(whole(too_large(service))) };
     let call = Call {
         method: head.method,
         path: head.uri.path().to_owned(),
@@ -141,6 +138,29 @@ async fn exchange(
     let status = answer.as_ref().map_or(0, |response| response.status().as_u16());
     shared.log.answered(number, status, faulted);
     answer
+}
+
+/// The whole body, or none where it is larger than that. Such a body is read to its end all the same: a client that cannot send sees no
+/// answer.
+async fn read(mut body: Incoming, limit: usize) -> io::Result<Option<Bytes>> {
+    let mut read = BytesMut::new();
+    let mut fits = true;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(io::Error::other)?.into_data() else { continue };
+        fits = fits && read.len() + data.len() <= limit;
+        if fits {
+            read.extend_from_slice(&data);
+        }
+    }
+    Ok(fits.then(|| read.freeze()))
+}
+
+/// The services behind grpc-gateway call a body that is too large a bad request.
+fn too_large(service: Service) -> Reply {
+    match service {
+        Service::Fulcio | Service::RekorV2 => Problem::invalid("http: request body too large").grpc(),
+        _ => Reply::new(StatusCode::PAYLOAD_TOO_LARGE),
+    }
 }
 
 fn logged(service: Service, call: &Call) -> Request {

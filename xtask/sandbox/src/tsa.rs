@@ -4,10 +4,12 @@ mod token;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use der::asn1::{Int, ObjectIdentifier};
-use der::{Decode as _, Encode as _};
+use der::{Decode as _, Encode as _, Sequence};
+use http::header::{ALLOW, CONTENT_TYPE};
 use http::{Method, StatusCode};
 use serde::Deserialize;
-use x509_tsp::TimeStampReq;
+use x509_cert::ext::Extensions;
+use x509_tsp::MessageImprint;
 
 use crate::certificate::{Authority, Window};
 use crate::clock::Clock;
@@ -57,49 +59,83 @@ impl Tsa {
 
     pub(crate) fn answer(&self, call: &Call) -> Reply {
         match (call.method.clone(), call.path.as_str()) {
-            (Method::POST, PATH) => self.timestamp(call).unwrap_or_else(|problem| problem.swagger()),
+            (Method::POST, PATH) => self.timestamp(call),
             (Method::GET, "/api/v1/timestamp/certchain") => Reply::bytes(
                 StatusCode::OK,
                 "application/pem-certificate-chain",
                 self.chain().map(Authority::pem).concat(),
             ),
-            (Method::GET, "/ping") => Reply::text(StatusCode::OK, "."),
-            (_, PATH | "/api/v1/timestamp/certchain") => Problem::method_not_allowed().swagger(),
+            (Method::GET, "/ping") => Reply::bytes(StatusCode::OK, "text/plain", "."),
+            (_, PATH) => Problem::method_not_allowed().swagger().header(ALLOW, "POST"),
+            (_, "/api/v1/timestamp/certchain") => Problem::method_not_allowed().swagger().header(ALLOW, "GET"),
             _ => Problem::not_found().swagger(),
         }
     }
 
-    fn timestamp(&self, call: &Call) -> Result<Reply, Problem> {
-        let query = match call.media_type().as_deref() {
-            Some("application/timestamp-query") => der_query(&call.body)?,
-            Some("application/json") => json_query(call)?,
-            other => return Err(Problem::unsupported_media_type(other.unwrap_or_default())),
-        };
-        if query.policy.is_some_and(|policy| policy != POLICY) {
-            return Err(Problem::invalid("the requested TSA policy is not supported"));
+    /// What cannot even be handed to the authority is refused as JSON; the authority itself calls everything a reply.
+    fn timestamp(&self, call: &Call) -> Reply {
+        let media_type = call.media_type().unwrap_or_default();
+        let is_der = media_type == "application/timestamp-query";
+        if !is_der && media_type != "application/json" {
+            return Problem::unsupported_media_type(&media_type).swagger();
         }
-        let reply = token::reply(&self.signer, &query, self.clock.now());
-        let reply = reply.map_err(|_| Problem::internal("error generating timestamp response"))?;
-        Ok(Reply::bytes(StatusCode::OK, "application/timestamp-reply", reply))
+        // Nobody produces a timestamp of another type, which is noticed late.
+        if !call.accepts(REPLY) {
+            let content_type = if call.accepts("application/json") { "application/json" } else { "" };
+            return Reply::bytes(StatusCode::INTERNAL_SERVER_ERROR, content_type, "");
+        }
+        if call.body.is_empty() {
+            return Problem::required("request in body").swagger();
+        }
+        let query = if is_der { der_query(&call.body) } else { json_query(call) };
+        let granted = query.and_then(|query| {
+            let reply = token::reply(&self.signer, &query, self.clock.now());
+            reply.map_err(|_| Problem::internal(FAILED))
+        });
+        match granted {
+            Ok(reply) => Reply::bytes(StatusCode::OK, REPLY, reply),
+            Err(problem) => problem.swagger().header(CONTENT_TYPE, REPLY),
+        }
     }
 }
 
+const REPLY: &str = "application/timestamp-reply";
+const FAILED: &str = "Error generating timestamp response";
+
+/// A `TimeStampReq` (RFC 3161, section 2.4.1) of any version: the real authority does not look at it.
+#[derive(Sequence)]
+struct DerRequest {
+    version: u8,
+    message_imprint: MessageImprint,
+    #[asn1(optional = "true")]
+    policy: Option<ObjectIdentifier>,
+    #[asn1(optional = "true")]
+    nonce: Option<Int>,
+    #[asn1(default = "Default::default")]
+    certificates: bool,
+    #[asn1(context_specific = "0", tag_mode = "IMPLICIT", optional = "true")]
+    extensions: Option<Extensions>,
+}
+
 fn der_query(body: &[u8]) -> Result<Query, Problem> {
-    let request = TimeStampReq::from_der(body)
-        .map_err(|error| Problem::invalid(&format!("error parsing timestamp request: {error}")))?;
+    let request = DerRequest::from_der(body).map_err(|_| Problem::invalid(FAILED))?;
+    if request.extensions.is_some_and(|extensions| !extensions.is_empty()) {
+        return Err(Problem::invalid("unaccepted extension: requested extensions are not supported by the TSA"));
+    }
     let imprint = request.message_imprint;
     query(Query {
         hash: imprint.hash_algorithm.oid,
         digest: imprint.hashed_message.into_bytes(),
         nonce: request.nonce,
-        policy: request.req_policy,
-        certificates: request.cert_req,
+        policy: request.policy,
+        certificates: request.certificates,
     })
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct JsonRequest {
+    #[serde(default)]
     artifact_hash: String,
     hash_algorithm: String,
     #[serde(default)]
@@ -110,17 +146,16 @@ struct JsonRequest {
 }
 
 fn json_query(call: &Call) -> Result<Query, Problem> {
-    let request: JsonRequest =
-        call.json().map_err(|error| Problem::invalid(&format!("error parsing timestamp request: {error}")))?;
+    let failed = || Problem::invalid(FAILED);
+    let request: JsonRequest = call.json().map_err(|_| failed())?;
     let (_, hash, _) = HASHES
         .into_iter()
         .find(|(name, _, _)| *name == request.hash_algorithm)
-        .ok_or_else(|| Problem::invalid(&format!("unsupported hash algorithm {:?}", request.hash_algorithm)))?;
-    let digest =
-        BASE64_STANDARD.decode(&request.artifact_hash).map_err(|_| Problem::invalid("artifactHash is not base64"))?;
-    let nonce = request.nonce.map(integer).transpose().map_err(|_| Problem::invalid("nonce is not a number"))?;
+        .ok_or_else(|| if request.hash_algorithm == "sha1" { Problem::invalid(WEAK) } else { failed() })?;
+    let digest = BASE64_STANDARD.decode(&request.artifact_hash).map_err(|_| failed())?;
+    let nonce = request.nonce.map(integer).transpose().map_err(|_| failed())?;
     let policy = request.policy.filter(|policy| !policy.is_empty()).map(|policy| policy.parse()).transpose();
-    let policy = policy.map_err(|_| Problem::invalid("tsaPolicyOID is not an object identifier"))?;
+    let policy = policy.map_err(|_| failed())?;
     query(Query { hash, digest, nonce, policy, certificates: request.certificates })
 }
 
@@ -128,12 +163,18 @@ fn integer(number: u64) -> der::Result<Int> {
     Int::from_der(&number.to_der()?)
 }
 
+const WEAK: &str = "Weak hash algorithm in timestamp request";
+const SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.14.3.2.26");
+
 fn query(query: Query) -> Result<Query, Problem> {
     let known = HASHES.into_iter().find(|(_, hash, _)| *hash == query.hash);
-    let (name, _, length) =
-        known.ok_or_else(|| Problem::invalid(&format!("unsupported hash algorithm {}", query.hash)))?;
+    let unknown = || Problem::invalid(if query.hash == SHA1 { WEAK } else { FAILED });
+    let (_, _, length) = known.ok_or_else(unknown)?;
     if query.digest.len() != length {
-        return Err(Problem::invalid(&format!("a digest of {name} has {length} bytes, not {}", query.digest.len())));
+        return Err(Problem::invalid("Message digest has incorrect length for specified algorithm"));
+    }
+    if query.policy.is_some_and(|policy| policy != POLICY) {
+        return Err(Problem::invalid("unaccepted policy: requested TSA policy is not supported by the TSA"));
     }
     Ok(query)
 }

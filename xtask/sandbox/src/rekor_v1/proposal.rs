@@ -7,20 +7,43 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::keys::EcdsaKey;
+use crate::problem::Problem;
 use crate::public_key::Verifier;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Proposal {
-    kind: String,
-    api_version: String,
-    spec: Value,
-}
+/// The kinds of entry that the real log knows; most of them this one does not.
+const KINDS: [&str; 12] = [
+    "alpine",
+    "cose",
+    "dsse",
+    "hashedrekord",
+    "helm",
+    "intoto",
+    "jar",
+    "krmsignature",
+    "rekord",
+    "rfc3161",
+    "rpm",
+    "tuf",
+];
 
 /// The canonical form (RFC 8785) of an entry whose signatures verify.
-pub(super) fn canonical_body(proposal: &[u8]) -> anyhow::Result<String> {
-    let Proposal { kind, api_version, spec } = serde_json::from_slice(proposal).context("read the proposed entry")?;
-    let spec = match (kind.as_str(), api_version.as_str()) {
+pub(super) fn canonical_body(proposal: &Value) -> Result<String, Problem> {
+    let members = proposal.as_object().ok_or_else(|| Problem::internal("the proposed entry is no object"))?;
+    let kind = match members.get("kind") {
+        None | Some(Value::Null) => return Err(Problem::required("kind in body")),
+        Some(Value::String(kind)) => kind,
+        Some(_) => return Err(Problem::internal("the kind is no text")),
+    };
+    if !KINDS.contains(&kind.as_str()) {
+        return Err(Problem::unprocessable(422, &format!("invalid kind value: {kind:?}")));
+    }
+    entry(kind, proposal).map_err(|error| Problem::invalid(&format!("error processing entry: {error:#}")))
+}
+
+fn entry(kind: &str, proposal: &Value) -> anyhow::Result<String> {
+    let api_version = proposal["apiVersion"].as_str().context("the entry has no version")?;
+    let spec = proposal["spec"].clone();
+    let spec = match (kind, api_version) {
         ("dsse", "0.0.1") => dsse(serde_json::from_value(spec).context("read the dsse entry")?)?,
         ("hashedrekord", "0.0.1") => {
             hashedrekord(serde_json::from_value(spec).context("read the hashedrekord entry")?)?
@@ -145,6 +168,6 @@ pub(super) fn seed(text: &str) -> String {
             "publicKey": { "content": BASE64_STANDARD.encode(crate::pem("PUBLIC KEY", &key.spki())) },
         },
     });
-    let proposal = json!({ "apiVersion": "0.0.1", "kind": "hashedrekord", "spec": spec }).to_string();
-    canonical_body(proposal.as_bytes()).expect("the sandbox signs its own entries")
+    let proposal = json!({ "apiVersion": "0.0.1", "kind": "hashedrekord", "spec": spec });
+    canonical_body(&proposal).expect("the sandbox signs its own entries")
 }

@@ -8,12 +8,14 @@ use cms::signed_data::{
 use der::asn1::{Any, GeneralizedTime, Int, ObjectIdentifier, OctetString, SetOfVec, UtcTime};
 use der::{Decode as _, Encode, Sequence, Tag};
 use jiff::Timestamp;
-use ring::digest::{SHA256, digest};
+use ring::digest::{SHA256, SHA384, SHA512, digest};
 use x509_cert::attr::{Attribute, AttributeValue};
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::serial_number::SerialNumber;
 use x509_cert::spki::AlgorithmIdentifierOwned;
-use x509_tsp::{MessageImprint, TspVersion, TstInfo};
+use x509_tsp::{Accuracy, MessageImprint, TspVersion, TstInfo};
 
-use super::{POLICY, Query};
+use super::{HASHES, POLICY, Query};
 use crate::certificate::{Authority, ecdsa_with_sha256, since_1970};
 use crate::keys::random;
 
@@ -38,7 +40,7 @@ struct Status {
     status: u8,
 }
 
-/// RFC 5035, section 3: which certificate signs; its hash is SHA-256 unless another is named.
+/// RFC 5035, section 3: which certificate signs.
 #[derive(Sequence)]
 struct SigningCertificateV2 {
     certs: Vec<EssCertIdV2>,
@@ -46,17 +48,24 @@ struct SigningCertificateV2 {
 
 #[derive(Sequence)]
 struct EssCertIdV2 {
+    /// SHA-256 where it is not said.
+    #[asn1(optional = "true")]
+    hash_algorithm: Option<AlgorithmIdentifierOwned>,
     cert_hash: OctetString,
+    issuer_serial: IssuerSerial,
+}
+
+#[derive(Sequence)]
+struct IssuerSerial {
+    issuer: Vec<GeneralName>,
+    serial_number: SerialNumber,
 }
 
 pub(super) fn reply(signer: &Authority, query: &Query, now: Timestamp) -> anyhow::Result<Vec<u8>> {
-    let info = tst_info(query, now)?.to_der()?;
-    let certificates = if query.certificates {
-        let certificate = CertificateChoices::Certificate(signer.certificate.clone());
-        Some(CertificateSet(SetOfVec::try_from(vec![certificate])?))
-    } else {
-        None
-    };
+    let info = tst_info(signer, query, now)?.to_der()?;
+    let certificate = query.certificates.then(|| CertificateChoices::Certificate(signer.certificate.clone()));
+    // The set is there even where nobody asked for what is in it.
+    let certificates = Some(CertificateSet(SetOfVec::try_from(Vec::from_iter(certificate))?));
     let signed = SignedData {
         version: CmsVersion::V3,
         digest_algorithms: SetOfVec::try_from(vec![sha256()])?,
@@ -66,32 +75,49 @@ pub(super) fn reply(signer: &Authority, query: &Query, now: Timestamp) -> anyhow
         },
         certificates,
         crls: None,
-        signer_infos: SignerInfos(SetOfVec::try_from(vec![signer_info(signer, &info, now)?])?),
+        signer_infos: SignerInfos(SetOfVec::try_from(vec![signer_info(signer, &info, query.hash, now)?])?),
     };
     let token = ContentInfo { content_type: SIGNED_DATA, content: Any::encode_from(&signed)? };
     Ok(Response { status: Status { status: 0 }, token }.to_der()?)
 }
 
-fn tst_info(query: &Query, now: Timestamp) -> anyhow::Result<TstInfo> {
+fn tst_info(signer: &Authority, query: &Query, now: Timestamp) -> anyhow::Result<TstInfo> {
     let mut serial: [u8; 16] = random();
     serial[0] = serial[0] & 0x7f | 0x40;
-    let hash_algorithm = AlgorithmIdentifierOwned { oid: query.hash, parameters: None };
     Ok(TstInfo {
         version: TspVersion::V1,
         policy: POLICY,
-        message_imprint: MessageImprint { hash_algorithm, hashed_message: OctetString::new(query.digest.clone())? },
+        message_imprint: MessageImprint {
+            hash_algorithm: with_null(query.hash),
+            hashed_message: OctetString::new(query.digest.clone())?,
+        },
         serial_number: Int::new(&serial)?,
         gen_time: GeneralizedTime::from_unix_duration(since_1970(now)?)?,
-        accuracy: None,
+        accuracy: Some(Accuracy { seconds: Some(1), millis: None, micros: None }),
         ordering: false,
         nonce: query.nonce.clone(),
-        tsa: None,
+        tsa: Some(GeneralName::DirectoryName(signer.certificate.tbs_certificate.subject.clone())),
         extensions: None,
     })
 }
 
-fn signer_info(signer: &Authority, info: &[u8], now: Timestamp) -> anyhow::Result<SignerInfo> {
-    let identifier = EssCertIdV2 { cert_hash: OctetString::new(digest(&SHA256, &signer.der).as_ref())? };
+/// The hash of the request is also the one that names the certificate.
+fn signer_info(signer: &Authority, info: &[u8], hash: ObjectIdentifier, now: Timestamp) -> anyhow::Result<SignerInfo> {
+    let tbs = &signer.certificate.tbs_certificate;
+    let algorithm =
+        HASHES.into_iter().find(|(_, known, _)| *known == hash).map_or(&SHA256, |(name, _, _)| match name {
+            "sha384" => &SHA384,
+            "sha512" => &SHA512,
+            _ => &SHA256,
+        });
+    let identifier = EssCertIdV2 {
+        hash_algorithm: (hash != ID_SHA256).then(|| with_null(hash)),
+        cert_hash: OctetString::new(digest(algorithm, &signer.der).as_ref())?,
+        issuer_serial: IssuerSerial {
+            issuer: vec![GeneralName::DirectoryName(tbs.issuer.clone())],
+            serial_number: tbs.serial_number.clone(),
+        },
+    };
     let attributes = SetOfVec::try_from(vec![
         attribute(CONTENT_TYPE, &TST_INFO)?,
         attribute(SIGNING_TIME, &UtcTime::from_unix_duration(since_1970(now)?)?)?,
@@ -100,7 +126,6 @@ fn signer_info(signer: &Authority, info: &[u8], now: Timestamp) -> anyhow::Resul
     ])?;
     // Signed as a SET OF, whatever the tag that it is sent with (RFC 5652, section 5.4).
     let signature = signer.key.sign(&attributes.to_der()?);
-    let tbs = &signer.certificate.tbs_certificate;
     Ok(SignerInfo {
         version: CmsVersion::V1,
         sid: SignerIdentifier::IssuerAndSerialNumber(IssuerAndSerialNumber {
@@ -118,6 +143,11 @@ fn signer_info(signer: &Authority, info: &[u8], now: Timestamp) -> anyhow::Resul
 fn attribute(oid: ObjectIdentifier, value: &impl Encode) -> anyhow::Result<Attribute> {
     let value = AttributeValue::from_der(&value.to_der()?)?;
     Ok(Attribute { oid, values: SetOfVec::try_from(vec![value])? })
+}
+
+/// With parameters that say nothing, as Go writes them.
+fn with_null(oid: ObjectIdentifier) -> AlgorithmIdentifierOwned {
+    AlgorithmIdentifierOwned { oid, parameters: Some(Any::null()) }
 }
 
 fn sha256() -> AlgorithmIdentifierOwned {

@@ -103,11 +103,12 @@ async fn an_entry_is_found_by_uuid_by_leaf_and_by_index() {
     }
     for (path, status) in [
         (format!("/{}", "0".repeat(64)), 404),
-        ("/junk".to_owned(), 400),
+        ("/junk".to_owned(), 422),
         ("?logIndex=1".to_owned(), 404),
         ("?logIndex=99999999999".to_owned(), 404),
-        ("?logIndex=-1".to_owned(), 400),
-        (String::new(), 400),
+        ("?logIndex=-1".to_owned(), 422),
+        ("?logIndex=junk".to_owned(), 422),
+        (String::new(), 422),
     ] {
         assert_eq!(get(&format!("{}{path}", endpoint(&sandbox))).await.status(), status, "{path}");
     }
@@ -151,15 +152,26 @@ async fn other_kinds_and_malformed_proposals_are_refused() {
         with("/spec/data/hash/value", json!("00")),
         with("/spec/signature/content", json!("***")),
         with("/spec/signature/publicKey/content", json!(base64("junk"))),
-        json!({}),
-        json!([]),
     ] {
         is_refused(&sandbox, &proposal).await;
+    }
+    // The real log's own sense of what is whose mistake.
+    for (proposal, status, code) in [
+        (with("/kind", json!("nothing")).to_string(), 422, 422),
+        ("{}".to_owned(), 422, 602),
+        (String::new(), 422, 602),
+        ("[]".to_owned(), 500, 500),
+        ("junk".to_owned(), 500, 500),
+    ] {
+        let request = http().post(endpoint(&sandbox)).header("content-type", "application/json");
+        let response = request.body(proposal.clone()).send().await.unwrap();
+        assert_eq!(response.status(), status, "{proposal}");
+        assert_eq!(response.json::<Value>().await.unwrap()["code"], code, "{proposal}");
     }
     let response = http().post(endpoint(&sandbox)).body(good.to_string()).send().await.unwrap();
     assert_eq!(response.status(), 415);
     let response = http().delete(endpoint(&sandbox)).send().await.unwrap();
-    assert_eq!(response.status(), 405);
+    assert_eq!((response.status().as_u16(), header(&response, "allow")), (405, "GET,POST"));
 }
 
 #[tokio::test]

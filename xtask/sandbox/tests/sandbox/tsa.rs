@@ -68,7 +68,9 @@ async fn the_nonce_comes_back_and_certificates_when_asked() {
 async fn without_asking_there_is_no_nonce_and_no_certificate() {
     let sandbox = start();
     let (signed, info) = granted(ask(&sandbox, &query(&sha256(b"signature")).to_der().unwrap()).await).await;
-    assert_eq!((info.nonce, signed.certificates), (None, None));
+    assert_eq!(info.nonce, None);
+    // The real authority leaves the set empty, it does not leave it out.
+    assert_eq!(signed.certificates.unwrap().0.len(), 0);
 }
 
 #[tokio::test]
@@ -94,13 +96,15 @@ async fn malformed_queries_are_refused() {
     sha1.message_imprint.hash_algorithm.oid = ObjectIdentifier::new_unwrap("1.3.14.3.2.26");
     let short = query(b"short");
     let policy = TimeStampReq { req_policy: Some(ObjectIdentifier::new_unwrap("1.2.3")), ..good };
-    for query in
-        [sha1.to_der().unwrap(), short.to_der().unwrap(), policy.to_der().unwrap(), b"junk".to_vec(), Vec::new()]
-    {
+    for query in [sha1.to_der().unwrap(), short.to_der().unwrap(), policy.to_der().unwrap(), b"junk".to_vec()] {
         let response = ask(&sandbox, &query).await;
-        assert_eq!(response.status(), 400);
+        let content_type = header(&response, "content-type").to_owned();
+        assert_eq!((response.status().as_u16(), content_type.as_str()), (400, "application/timestamp-reply"));
         assert_eq!(response.json::<Value>().await.unwrap()["code"], 400);
     }
+    let empty = ask(&sandbox, b"").await;
+    assert_eq!(empty.status(), 422);
+    assert_eq!(empty.json::<Value>().await.unwrap()["code"], 602);
     for body in [
         json!({}),
         json!({ "artifactHash": base64(b"short"), "hashAlgorithm": "sha256" }),
