@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -171,9 +172,23 @@ impl Drop for Server {
     }
 }
 
-/// Returns a port of 127.0.0.1 that is free now.
+/// The ports to choose from: below those that the system gives to clients, which may take one between the choice and its use.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+
+/// Returns a port of 127.0.0.1 that is free now, and another one each time.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = u32::try_from(PORTS.len())?;
+    // Runs at the same time begin at different places.
+    let start = std::process::id().wrapping_mul(197);
+    for _ in 0..number {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + u16::try_from(start.wrapping_add(step) % number)?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port of 127.0.0.1 is free")
 }
 
 /// Whether something listens on this port of 127.0.0.1.

@@ -84,6 +84,13 @@ impl Request {
         self
     }
 
+    /// With blanks before the body, until it is that long.
+    pub(super) fn padded(mut self, length: usize) -> Self {
+        let blanks = length.saturating_sub(self.body.len());
+        self.body.splice(0..0, std::iter::repeat_n(b' ', blanks));
+        self
+    }
+
     pub(super) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self

@@ -15,6 +15,9 @@ use super::case::{Case, Request};
 use super::forge::{self, base64, with, without};
 
 const PATH: &str = "/api/v2/signingCert";
+const UNVERIFIED: &str = "The signature supplied in the request could not be verified";
+const UNPARSED: &str = "The public key supplied in the request could not be parsed";
+const NO_REQUEST: &str = "The certificate signing request could not be parsed";
 const ECDSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
 
 /// What the requests have in common.
@@ -96,7 +99,7 @@ impl Asker<'_> {
         let other = self.sandbox.sign_token(&json!({ "iss": self.sandbox.oidc_issuer() }));
         let (_, other) = other.rsplit_once('.').ok_or_else(|| anyhow!("a token has a signature"))?;
         let body = self.body()?;
-        let bad = |row, request| Case::bad(row, request, 400, "");
+        let bad = |row, request| Case::bad(row, request, 400, "error processing the identity token");
         let mail = "someone@example.com";
         let mut unverified = self.sandbox.email_claims(mail);
         unverified["email_verified"] = json!(false);
@@ -120,14 +123,19 @@ impl Asker<'_> {
             bad("token: no token at all", Request::json(PATH, &body)),
             bad("token: not a token", Self::by("nonsense", &body)),
             bad("token: e-mail address not verified", unverified),
-            bad("token: without the workflow", Self::by(&self.sandbox.sign_token(&nameless), &body)),
+            Case::bad(
+                "token: without the workflow",
+                Self::by(&self.sandbox.sign_token(&nameless), &body),
+                400,
+                "job_workflow_ref",
+            ),
             bad("token: other scheme than bearer", Request::json(PATH, &body).header("authorization", "Basic eDp5")),
         ])
     }
 
     fn bad_proofs(&self) -> anyhow::Result<Vec<Case>> {
         let body = || self.body();
-        let bad = |row, body: &Value| Case::bad(row, self.request(body), 400, "");
+        let bad = |row, body: &Value, words| Case::bad(row, self.request(body), 400, words);
         let key = "/publicKeyRequest/publicKey/content";
         let proof = "/publicKeyRequest/proofOfPossession";
         let other = EcdsaKey::generate();
@@ -135,24 +143,25 @@ impl Asker<'_> {
         let forged = self.csr_signed(&self.key, &other)?;
         let cut = self.csr(&self.key)?.replace('M', "N");
         Ok(vec![
-            bad("proof: over another subject", &forge::public_key_request(&self.key, "repo:octo/other")?),
+            bad("proof: over another subject", &forge::public_key_request(&self.key, "repo:octo/other")?, UNVERIFIED),
             bad(
                 "proof: by another key",
                 &with(body()?, proof, base64(other.sign(self.identity.subject().as_bytes())))?,
+                UNVERIFIED,
             ),
-            bad("proof: missing", &without(body()?, proof)?),
-            bad("proof: empty", &with(body()?, proof, "")?),
-            bad("proof: not base64", &with(body()?, proof, "%%%")?),
-            bad("proof: not a signature", &with(body()?, proof, base64("nonsense"))?),
-            bad("key: not PEM", &with(body()?, key, "nonsense")?),
-            bad("key: empty", &with(body()?, key, "")?),
-            bad("key: PEM of nonsense", &with(body()?, key, pem("PUBLIC KEY", b"nonsense")?)?),
-            bad("key: missing", &json!({ "publicKeyRequest": {} })),
-            bad("neither key nor signing request", &json!({})),
-            bad("signing request: by another key", &csr(&base64(forged))),
-            bad("signing request: broken", &csr(&base64(cut))),
-            bad("signing request: not PEM", &csr(&base64("nonsense"))),
-            bad("signing request: not base64", &csr("%%%")),
+            bad("proof: missing", &without(body()?, proof)?, UNVERIFIED),
+            bad("proof: empty", &with(body()?, proof, "")?, UNVERIFIED),
+            bad("proof: not base64", &with(body()?, proof, "%%%")?, "proofOfPossession"),
+            bad("proof: not a signature", &with(body()?, proof, base64("nonsense"))?, UNVERIFIED),
+            bad("key: not PEM", &with(body()?, key, "nonsense")?, UNPARSED),
+            bad("key: empty", &with(body()?, key, "")?, UNPARSED),
+            bad("key: PEM of nonsense", &with(body()?, key, pem("PUBLIC KEY", b"nonsense")?)?, UNPARSED),
+            bad("key: missing", &json!({ "publicKeyRequest": {} }), UNPARSED),
+            bad("neither key nor signing request", &json!({}), UNPARSED),
+            bad("signing request: by another key", &csr(&base64(forged)), UNVERIFIED),
+            bad("signing request: broken", &csr(&base64(cut)), NO_REQUEST),
+            bad("signing request: not PEM", &csr(&base64("nonsense")), NO_REQUEST),
+            bad("signing request: not base64", &csr("%%%"), "certificateSigningRequest"),
         ])
     }
 
@@ -162,23 +171,34 @@ impl Asker<'_> {
         unknown["unknown"] = json!(true);
         let path = |path: &str| Request { target: super::case::Target::Path(path.to_owned()), ..Request::get(path) };
         Ok(vec![
-            Case::bad("body: empty", good()?.body(""), 400, ""),
-            Case::bad("body: not JSON", good()?.body("nonsense"), 400, ""),
-            Case::bad("body: a list", good()?.body("[]"), 400, ""),
-            Case::bad("body: cut", good()?.body("{\"publicKeyRequest\":"), 400, ""),
-            Case::bad("body: wrong type of a member", good()?.body("{\"publicKeyRequest\":7}"), 400, ""),
-            Case::bad("body: unknown member", self.request(&unknown), 400, ""),
-            Case::bad("body: followed by garbage", good()?.followed_by(b"garbage"), 400, ""),
-            Case::bad("body: too large", good()?.body(vec![b' '; 5 << 20]), 400, ""),
+            Case::bad("body: empty", good()?.body(""), 400, UNPARSED),
+            Case::bad("body: not JSON", good()?.body("nonsense"), 400, "invalid character"),
+            Case::bad("body: a list", good()?.body("[]"), 400, "unexpected token"),
+            Case::bad("body: cut", good()?.body("{\"publicKeyRequest\":"), 400, "unexpected EOF"),
+            Case::bad(
+                "body: wrong type of a member",
+                good()?.body("{\"publicKeyRequest\":7}"),
+                400,
+                "unexpected token",
+            ),
+            Case::good("body: unknown member", self.request(&unknown)),
+            Case::good("body: followed by garbage", good()?.followed_by(b"garbage")),
+            Case::good("body: padded to 100 KiB", good()?.padded(100 << 10)),
+            Case::bad("body: too large", good()?.padded(5 << 20), 400, "too large"),
             Case::good("content type: text", good()?.header("content-type", "text/plain")),
             Case::good("content type: none", good()?.without_header("content-type")),
-            Case::bad("method: GET", good()?.method("GET").body(""), 501, ""),
-            Case::bad("method: PUT", good()?.method("PUT"), 501, ""),
-            Case::bad("method: DELETE", good()?.method("DELETE").body(""), 501, ""),
-            Case::bad("path: unknown", path("/api/v2/nothing"), 404, ""),
-            Case::bad("path: the root", path("/"), 404, ""),
-            Case::bad("the older path, bad token", self.older_request("nonsense")?, 400, ""),
-            Case::bad("the older path, no token", self.older_request("")?.without_header("authorization"), 400, ""),
+            Case::bad("method: GET", good()?.method("GET").body(""), 501, "Method Not Allowed"),
+            Case::bad("method: PUT", good()?.method("PUT"), 501, "Method Not Allowed"),
+            Case::bad("method: DELETE", good()?.method("DELETE").body(""), 501, "Method Not Allowed"),
+            Case::bad("path: unknown", path("/api/v2/nothing"), 404, "Not Found"),
+            Case::bad("path: the root", path("/"), 404, "Not Found"),
+            Case::bad("the older path, bad token", self.older_request("nonsense")?, 400, "identity token"),
+            Case::bad(
+                "the older path, no token",
+                self.older_request("")?.without_header("authorization"),
+                400,
+                "identity token",
+            ),
         ])
     }
 

@@ -74,34 +74,62 @@ fn bad_entries(signer: &Signer, other: &Signer) -> anyhow::Result<Vec<Case>> {
     let envelope = forge::envelope(&signer.key, &statement);
     let enveloped = |envelope: &Value| dsse(&envelope.to_string(), &certificate);
     let record = |text: &str| hashedrekord(signer, text, &certificate);
-    let bad = |row, entry: &Value| Case::bad(row, post(entry), 400, "");
+    let bad = |row, entry: &Value, words| Case::bad(row, post(entry), 400, words);
     let hash = "/spec/data/hash/value";
     let key = "/spec/signature/publicKey/content";
     let signature = "/signatures/0/sig";
     let by_other = base64(other.key.sign(&forge::encoding(&statement)));
     Ok(vec![
-        bad("entry: unknown kind", &with(record("kind"), "/kind", "nothing")?),
-        bad("entry: unknown version", &with(record("version"), "/apiVersion", "9.9.9")?),
-        bad("entry: another kind's content", &with(record("content"), "/kind", "dsse")?),
-        bad("entry: no kind", &json!({})),
-        bad("hash: of something else", &with(record("hash"), hash, hex(&sha256(b"else")))?),
-        bad("hash: wrong algorithm", &with(record("algorithm"), "/spec/data/hash/algorithm", "md5")?),
-        bad("hash: too short", &with(record("short"), hash, "abcd")?),
-        bad("hash: not hexadecimal", &with(record("hexadecimal"), hash, "z".repeat(64))?),
-        bad("signature: by another key", &hashedrekord(other, "another", &certificate)),
-        bad("signature: not base64", &with(record("base64"), "/spec/signature/content", "%%%")?),
-        bad("signature: not one", &with(record("signature"), "/spec/signature/content", base64("nonsense"))?),
-        bad("signature: missing", &with(record("missing"), "/spec/signature", json!({}))?),
-        bad("verifier: not PEM", &with(record("pem"), key, base64("nonsense"))?),
-        bad("verifier: PEM of nonsense", &with(record("nonsense"), key, base64(nonsense_pem()))?),
-        bad("envelope: signature by another key", &enveloped(&with(envelope.clone(), signature, by_other)?)),
-        bad("envelope: signature not one", &enveloped(&with(envelope.clone(), signature, base64("nonsense"))?)),
-        bad("envelope: other payload", &enveloped(&with(envelope.clone(), "/payload", base64("{}"))?)),
-        bad("envelope: no signature", &enveloped(&with(envelope.clone(), "/signatures", json!([]))?)),
-        bad("envelope: not JSON", &dsse("nonsense", &certificate)),
-        bad("envelope: certificate of another", &dsse(&envelope.to_string(), &other.certificate_pem()?)),
-        bad("envelope: no verifier", &with(enveloped(&envelope), "/spec/proposedContent/verifiers", json!([]))?),
-        bad("envelope: verifier not PEM", &dsse(&envelope.to_string(), "nonsense")),
+        Case::bad("entry: unknown kind", post(&with(record("kind"), "/kind", "nothing")?), 422, "invalid kind value"),
+        bad("entry: unknown version", &with(record("version"), "/apiVersion", "9.9.9")?, "version 9.9.9"),
+        bad("entry: another kind's content", &with(record("content"), "/kind", "dsse")?, "must be present"),
+        Case::bad("entry: no kind", post(&json!({})), 422, "kind in body is required"),
+        bad("hash: of something else", &with(record("hash"), hash, hex(&sha256(b"else")))?, "verifying signature"),
+        bad("hash: wrong algorithm", &with(record("algorithm"), "/spec/data/hash/algorithm", "md5")?, "hash.algorithm"),
+        bad("hash: too short", &with(record("short"), hash, "abcd")?, "invalid value for hash"),
+        bad("hash: not hexadecimal", &with(record("hexadecimal"), hash, "z".repeat(64))?, "invalid byte"),
+        bad("signature: by another key", &hashedrekord(other, "another", &certificate), "verifying signature"),
+        bad("signature: not base64", &with(record("base64"), "/spec/signature/content", "%%%")?, "illegal base64"),
+        bad(
+            "signature: not one",
+            &with(record("signature"), "/spec/signature/content", base64("nonsense"))?,
+            "verifying signature",
+        ),
+        bad("signature: missing", &with(record("missing"), "/spec/signature", json!({}))?, "missing public key"),
+        bad("verifier: not PEM", &with(record("pem"), key, base64("nonsense"))?, "failure decoding PEM"),
+        bad("verifier: PEM of nonsense", &with(record("nonsense"), key, base64(nonsense_pem()))?, "structure error"),
+        bad(
+            "envelope: signature by another key",
+            &enveloped(&with(envelope.clone(), signature, by_other)?),
+            "could not verify envelope",
+        ),
+        bad(
+            "envelope: signature not one",
+            &enveloped(&with(envelope.clone(), signature, base64("nonsense"))?),
+            "could not verify envelope",
+        ),
+        bad(
+            "envelope: other payload",
+            &enveloped(&with(envelope.clone(), "/payload", base64("{}"))?),
+            "could not verify envelope",
+        ),
+        bad(
+            "envelope: no signature",
+            &enveloped(&with(envelope.clone(), "/signatures", json!([]))?),
+            "1 or more signatures",
+        ),
+        bad("envelope: not JSON", &dsse("nonsense", &certificate), "invalid character"),
+        bad(
+            "envelope: certificate of another",
+            &dsse(&envelope.to_string(), &other.certificate_pem()?),
+            "could not verify envelope",
+        ),
+        bad(
+            "envelope: no verifier",
+            &with(enveloped(&envelope), "/spec/proposedContent/verifiers", json!([]))?,
+            "at least 1 items",
+        ),
+        bad("envelope: verifier not PEM", &dsse(&envelope.to_string(), "nonsense"), "failure decoding PEM"),
     ])
 }
 
@@ -110,25 +138,24 @@ fn bad_forms(signer: &Signer) -> anyhow::Result<Vec<Case>> {
     let mut unknown = hashedrekord(signer, "unknown", &signer.certificate_pem()?);
     unknown["spec"]["unknown"] = json!(true);
     Ok(vec![
-        Case::bad("body: empty", good("a")?.body(""), 400, ""),
-        Case::bad("body: not JSON", good("b")?.body("nonsense"), 400, ""),
-        Case::bad("body: a list", good("c")?.body("[]"), 400, ""),
-        Case::bad("body: cut", good("d")?.body("{\"kind\":"), 400, ""),
-        Case::bad("body: wrong type of a member", good("e")?.body("{\"kind\":7}"), 400, ""),
-        Case::bad("body: unknown member", post(&unknown), 400, ""),
+        Case::bad("body: empty", good("a")?.body(""), 422, "body is required"),
+        Case::bad("body: not JSON", good("b")?.body("nonsense"), 500, "invalid character"),
+        Case::bad("body: a list", good("c")?.body("[]"), 500, "cannot unmarshal"),
+        Case::bad("body: cut", good("d")?.body("{\"kind\":"), 500, "unexpected EOF"),
+        Case::bad("body: wrong type of a member", good("e")?.body("{\"kind\":7}"), 500, "cannot unmarshal"),
+        Case::good("body: unknown member", post(&unknown)),
         Case::good("body: followed by garbage", good("g")?.followed_by(b"garbage")),
-        Case::bad("body: too large", good("h")?.body(vec![b' '; 5 << 20]), 400, ""),
-        Case::bad("content type: text", good("i")?.header("content-type", "text/plain"), 415, ""),
-        Case::bad("content type: none", good("j")?.without_header("content-type"), 415, ""),
+        Case::good("body: padded to 5 MiB", good("h")?.padded(5 << 20)),
+        Case::bad("content type: text", good("i")?.header("content-type", "text/plain"), 415, "media type"),
+        Case::bad("content type: none", good("j")?.without_header("content-type"), 415, "media type"),
         Case::good(
             "content type: with a parameter",
             good("k")?.header("content-type", "application/json; charset=utf-8"),
         ),
-        Case::bad("accept: text", good("l")?.header("accept", "text/plain"), 406, ""),
-        Case::bad("method: PUT", good("m")?.method("PUT"), 405, ""),
-        Case::bad("method: DELETE", good("n")?.method("DELETE").body(""), 405, ""),
-        Case::bad("path: unknown", Request::get("/api/v1/nothing"), 404, ""),
-        Case::bad("path: the root", Request::get("/"), 404, ""),
+        Case::good("accept: text", good("l")?.header("accept", "text/plain")),
+        Case::bad("method: PUT", good("m")?.method("PUT"), 405, "is not allowed"),
+        Case::bad("method: DELETE", good("n")?.method("DELETE").body(""), 405, "is not allowed"),
+        Case::bad("path: unknown", Request::get("/api/v1/nothing"), 404, "was not found"),
     ])
 }
 
@@ -137,11 +164,11 @@ fn bad_reads() -> Vec<Case> {
     let index = |query: &str| Request::get(&format!("{ENTRIES}{query}"));
     vec![
         Case::bad("read: no such entry", entry(&"ab".repeat(32)), 404, ""),
-        Case::bad("read: not a name of an entry", entry("nonsense"), 400, ""),
+        Case::bad("read: not a name of an entry", entry("nonsense"), 422, "should match"),
         Case::bad("read: no such place", index("?logIndex=99999999"), 404, ""),
-        Case::bad("read: place not a number", index("?logIndex=nonsense"), 422, ""),
-        Case::bad("read: place below zero", index("?logIndex=-1"), 422, ""),
-        Case::bad("read: no place", index(""), 422, ""),
+        Case::bad("read: place not a number", index("?logIndex=nonsense"), 422, "type int64"),
+        Case::bad("read: place below zero", index("?logIndex=-1"), 422, "greater than"),
+        Case::bad("read: no place", index(""), 422, "is required"),
     ]
 }
 

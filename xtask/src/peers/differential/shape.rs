@@ -28,6 +28,9 @@ const EXACT: [&str; 13] = [
     "version",
 ];
 
+/// Lists that come in another order each time.
+const UNORDERED: [&str; 1] = ["issuers"];
+
 pub(super) fn of(answer: &Answer) -> Value {
     let mut headers = Map::new();
     for name in HEADERS {
@@ -80,7 +83,10 @@ fn value(key: &str, document: &Value) -> Value {
         }
         Value::Array(items) if items.is_empty() => json!("empty array"),
         Value::Array(items) => {
-            let shapes: Vec<Value> = items.iter().map(|item| value(key, item)).collect();
+            let mut shapes: Vec<Value> = items.iter().map(|item| value(key, item)).collect();
+            if UNORDERED.contains(&key) {
+                shapes.sort_by_key(Value::to_string);
+            }
             // How many hashes a proof has says how many entries the log has.
             if shapes.iter().all(|shape| *shape == shapes[0]) { json!({ "each": shapes[0] }) } else { json!(shapes) }
         }

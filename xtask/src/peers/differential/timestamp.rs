@@ -53,6 +53,8 @@ impl Query {
     }
 }
 
+const FAILED: &str = "Error generating timestamp response";
+const LENGTH: &str = "Message digest has incorrect length";
 const NONCE: &[u8] = &[2, 8, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x08];
 const WITH_CERTIFICATES: &[u8] = &[1, 1, 0xff];
 
@@ -96,7 +98,7 @@ fn good() -> Vec<Case> {
 }
 
 fn bad_queries() -> Vec<Case> {
-    let bad = |row, request| Case::bad(row, request, 400, "");
+    let bad = |row, request, words| Case::bad(row, request, 400, words);
     let mut version_2 = Query::sha256();
     version_2.version = 2;
     let extension = |critical: &[u8]| {
@@ -104,24 +106,24 @@ fn bad_queries() -> Vec<Case> {
         Query::sha256().with(&element(0xa0, &extension))
     };
     vec![
-        bad("hash: SHA-1", Query::of(OF_SHA1, vec![1; 20]).request()),
-        bad("hash: MD5", Query::of(OF_MD5, vec![1; 16]).request()),
-        bad("hash: unknown algorithm", Query::of(OTHER_POLICY, vec![1; 32]).request()),
-        bad("hash: too short", Query::of(OF_SHA256, vec![1; 31]).request()),
-        bad("hash: too long", Query::of(OF_SHA256, vec![1; 33]).request()),
-        bad("hash: empty", Query::of(OF_SHA256, vec![]).request()),
-        Case::good("policy: another", Query::sha256().with(OTHER_POLICY).request()),
-        bad("version: 2", version_2.request()),
-        bad("extension: critical", extension(WITH_CERTIFICATES).request()),
-        Case::good("extension: not critical", extension(&[]).request()),
-        bad("JSON: unknown algorithm", post(&json_with("hashAlgorithm", "md5"))),
-        bad("JSON: SHA-1", post(&json_with("hashAlgorithm", "sha1"))),
-        bad("JSON: hash too short", post(&json_with("artifactHash", base64("short")))),
-        bad("JSON: hash not base64", post(&json_with("artifactHash", "%%%"))),
-        bad("JSON: no hash", post(&json!({ "hashAlgorithm": "sha256" }))),
-        bad("JSON: no algorithm", post(&json!({ "artifactHash": base64(sha256(b"signature")) }))),
-        bad("JSON: nonce not a number", post(&json_with("nonce", "nonsense"))),
-        bad("JSON: policy not one", post(&json_with("tsaPolicyOID", "nonsense"))),
+        bad("hash: SHA-1", Query::of(OF_SHA1, vec![1; 20]).request(), "Weak hash algorithm"),
+        bad("hash: MD5", Query::of(OF_MD5, vec![1; 16]).request(), FAILED),
+        bad("hash: unknown algorithm", Query::of(OTHER_POLICY, vec![1; 32]).request(), FAILED),
+        bad("hash: too short", Query::of(OF_SHA256, vec![1; 31]).request(), LENGTH),
+        bad("hash: too long", Query::of(OF_SHA256, vec![1; 33]).request(), LENGTH),
+        bad("hash: empty", Query::of(OF_SHA256, vec![]).request(), FAILED),
+        bad("policy: another", Query::sha256().with(OTHER_POLICY).request(), "unaccepted policy"),
+        Case::good("version: 2", version_2.request()),
+        bad("extension: critical", extension(WITH_CERTIFICATES).request(), "unaccepted extension"),
+        bad("extension: not critical", extension(&[]).request(), "unaccepted extension"),
+        bad("JSON: unknown algorithm", post(&json_with("hashAlgorithm", "md5")), FAILED),
+        bad("JSON: SHA-1", post(&json_with("hashAlgorithm", "sha1")), "Weak hash algorithm"),
+        bad("JSON: hash too short", post(&json_with("artifactHash", base64("short"))), LENGTH),
+        bad("JSON: hash not base64", post(&json_with("artifactHash", "%%%")), FAILED),
+        bad("JSON: no hash", post(&json!({ "hashAlgorithm": "sha256" })), LENGTH),
+        bad("JSON: no algorithm", post(&json!({ "artifactHash": base64(sha256(b"signature")) })), FAILED),
+        bad("JSON: nonce not a number", post(&json_with("nonce", "nonsense")), FAILED),
+        bad("JSON: policy not one", post(&json_with("tsaPolicyOID", "nonsense")), "OID"),
         Case::good("JSON: unknown member", post(&json_with("unknown", true))),
     ]
 }
@@ -129,24 +131,26 @@ fn bad_queries() -> Vec<Case> {
 fn bad_forms() -> Vec<Case> {
     let good = || Query::sha256().request();
     vec![
-        Case::bad("body: empty", good().body(""), 400, ""),
-        Case::bad("body: not DER", good().body("nonsense"), 400, ""),
-        Case::bad("body: cut", good().body(&Query::sha256().der()[..20]), 400, ""),
-        Case::bad("body: followed by garbage", good().followed_by(b"garbage"), 400, ""),
-        Case::bad("body: too large", good().body(vec![b' '; 5 << 20]), 400, ""),
-        Case::bad("JSON: empty", post(&json_query()).body(""), 400, ""),
-        Case::bad("JSON: not JSON", post(&json_query()).body("nonsense"), 400, ""),
-        Case::bad("JSON: a list", post(&json_query()).body("[]"), 400, ""),
-        Case::bad("JSON: followed by garbage", post(&json_query()).followed_by(b"garbage"), 400, ""),
-        Case::bad("content type: text", good().header("content-type", "text/plain"), 415, ""),
-        Case::bad("content type: none", good().without_header("content-type"), 415, ""),
-        Case::bad("content type: JSON", good().header("content-type", "application/json"), 400, ""),
-        Case::bad("accept: text", good().header("accept", "text/plain"), 406, ""),
-        Case::bad("method: GET", good().method("GET").body(""), 405, ""),
-        Case::bad("method: PUT", good().method("PUT"), 405, ""),
-        Case::bad("method: DELETE", good().method("DELETE").body(""), 405, ""),
-        Case::bad("path: unknown", Request::get("/api/v1/nothing"), 404, ""),
-        Case::bad("path: the root", Request::get("/"), 404, ""),
+        Case::bad("body: empty", good().body(""), 422, "body is required"),
+        Case::bad("body: not DER", good().body("nonsense"), 400, FAILED),
+        Case::bad("body: cut", good().body(&Query::sha256().der()[..20]), 400, FAILED),
+        Case::bad("body: followed by garbage", good().followed_by(b"garbage"), 400, FAILED),
+        Case::bad("body: too large", good().body(vec![b' '; 5 << 20]), 400, FAILED),
+        Case::bad("JSON: empty", post(&json_query()).body(""), 422, "body is required"),
+        Case::bad("JSON: not JSON", post(&json_query()).body("nonsense"), 400, FAILED),
+        Case::bad("JSON: a list", post(&json_query()).body("[]"), 400, FAILED),
+        Case::bad("JSON: followed by garbage", post(&json_query()).followed_by(b"garbage"), 400, FAILED),
+        Case::bad("content type: text", good().header("content-type", "text/plain"), 415, "media type"),
+        Case::bad("content type: none", good().without_header("content-type"), 415, "media type"),
+        Case::bad("content type: JSON", good().header("content-type", "application/json"), 400, FAILED),
+        Case::bad("accept: text", good().header("accept", "text/plain"), 500, ""),
+        Case::bad("accept: JSON", good().header("accept", "application/json"), 500, ""),
+        Case::good("accept: anything", good().header("accept", "*/*")),
+        Case::bad("method: GET", good().method("GET").body(""), 405, "is not allowed"),
+        Case::bad("method: PUT", good().method("PUT"), 405, "is not allowed"),
+        Case::bad("method: DELETE", good().method("DELETE").body(""), 405, "is not allowed"),
+        Case::bad("path: unknown", Request::get("/api/v1/nothing"), 404, "was not found"),
+        Case::bad("path: the root", Request::get("/"), 404, "was not found"),
     ]
 }
 

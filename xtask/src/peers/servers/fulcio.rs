@@ -32,7 +32,10 @@ impl Fulcio {
         fs::write(folder.join("chain.pem"), chain.pem().concat())?;
         let ct_log = CtLog::start(bench, &chain)?;
         fs::write(folder.join("ct.pub"), keys::pem("PUBLIC KEY", &ct_log.spki)?)?;
-        fs::write(folder.join("fulcio.yaml"), configuration(sandbox).to_string())?;
+        fs::write(
+            folder.join("fulcio.yaml"),
+            format!("# not JSON, for which there are other names\n{}\n", configuration(sandbox)),
+        )?;
         let (port, grpc, metrics) = (process::free_port()?, process::free_port()?, process::free_port()?);
         let url = format!("http://127.0.0.1:{port}");
         let mut command = process::command(&program, &folder);
@@ -59,7 +62,7 @@ fn socket(folder: &Path) -> String {
     format!("@{name}-{}", std::process::id())
 }
 
-/// Fulcio's configuration: JSON, which is YAML. The templates are those of the public instance.
+/// Fulcio's configuration: JSON, which is YAML too. The templates are those of the public instance.
 fn configuration(sandbox: &Sandbox) -> Value {
     let issuer = |url: String, kind: &str| {
         let mut issuer = json!({ "issuer-url": url, "client-id": "sigstore", "type": kind });
