@@ -1,8 +1,8 @@
 //! What CI runs, in the order in which a failure is cheapest to see.
 
-use crate::flags::E2eFlags;
+use crate::flags::{E2eFlags, PeersFlags};
 use crate::shell::{cargo, run};
-use crate::{bans, e2e, tidy};
+use crate::{bans, e2e, peers, tidy};
 
 pub(crate) fn all() -> anyhow::Result<()> {
     run("formatting", &mut cargo(&["fmt", "--all", "--", "--check"]))?;
@@ -13,5 +13,6 @@ pub(crate) fn all() -> anyhow::Result<()> {
     run("tests", &mut cargo(&["test", "--locked", "--workspace", "--all-features"]))?;
     let documentation = ["doc", "--locked", "--workspace", "--all-features", "--no-deps"];
     run("documentation", cargo(&documentation).env("RUSTDOCFLAGS", "-D warnings"))?;
-    e2e::run(&E2eFlags { binaries: None, keep: false })
+    e2e::run(&E2eFlags { binaries: None, keep: false })?;
+    peers::run(&PeersFlags { fast: true, ..PeersFlags::default() })
 }

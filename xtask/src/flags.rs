@@ -52,7 +52,7 @@ pub(crate) struct E2eFlags {
     pub(crate) keep: bool,
 }
 
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct PeersFlags {
     /// Runs the binaries in this folder instead of building them.
     #[arg(long, value_name = "DIR")]
