@@ -1,6 +1,7 @@
 //! The shape of an answer: what a client can rely on, without the values that differ from one request to the next.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
 use super::super::http::Answer;
@@ -28,6 +29,9 @@ const EXACT: [&str; 13] = [
     "version",
 ];
 
+/// Members that follow from the request alone, so that every byte is the same: verifiers make these bytes again from a bundle.
+const SAME_BYTES: [&str; 2] = ["body", "canonicalizedBody"];
+
 /// Lists that come in another order each time.
 const UNORDERED: [&str; 1] = ["issuers"];
 
@@ -43,6 +47,12 @@ pub(super) fn of(answer: &Answer) -> Value {
 
 fn header(name: &str, value: &str) -> Value {
     match name {
+        // In no order.
+        "allow" => {
+            let mut methods: Vec<&str> = value.split(',').map(str::trim).collect();
+            methods.sort_unstable();
+            json!(methods)
+        }
         "location" => json!(value.split('/').map(part).collect::<Vec<_>>().join("/")),
         "etag" | "retry-after" | "x-log-index" => json!(part(value)),
         _ => json!(value),
@@ -89,6 +99,11 @@ fn value(key: &str, document: &Value) -> Value {
             }
             // How many hashes a proof has says how many entries the log has.
             if shapes.iter().all(|shape| *shape == shapes[0]) { json!({ "each": shapes[0] }) } else { json!(shapes) }
+        }
+        Value::String(content) if SAME_BYTES.contains(&key) => {
+            let hash: String =
+                digest(&SHA256, content.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+            json!({ "sha256": hash, "shape": text(content) })
         }
         exact if EXACT.contains(&key) => exact.clone(),
         Value::String(_) if key == "message" => json!("text"),
@@ -208,6 +223,8 @@ mod tests {
             (answer(200, &[], r#"{"n":1}"#), answer(200, &[], r#"{"n":"1"}"#)),
             (answer(200, &[], r#"{"n":null}"#), answer(200, &[], "{}")),
             (answer(200, &[], ""), answer(200, &[], "text")),
+            (answer(200, &[], r#"{"body":"e30="}"#), answer(200, &[], r#"{"body":"e31="}"#)),
+            (answer(405, &[("allow", "GET")], ""), answer(405, &[("allow", "GET,POST")], "")),
             (answer(200, &[], r#"{"h":"AAAAAAAAAAA="}"#), answer(200, &[], r#"{"h":"AAAAAAAAAAAA"}"#)),
         ];
         for (one, two) in table {
