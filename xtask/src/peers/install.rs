@@ -270,7 +270,8 @@ fn run(command: Command) -> anyhow::Result<()> {
     let run = process::finish(command, INSTALL_TIME)?;
     if !run.success() {
         let text = if run.stderr.trim().is_empty() { &run.stdout } else { &run.stderr };
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        let says = |line: &&str| !line.trim().is_empty() && !line.starts_with("go: downloading ");
+        let lines: Vec<&str> = text.lines().filter(says).collect();
         bail!("{}", lines[lines.len().saturating_sub(4)..].join(" / "));
     }
     Ok(())

@@ -7,6 +7,7 @@ use sandbox::{Options, Sandbox};
 
 mod at_once;
 mod carry;
+mod crossing;
 pub(crate) mod graft;
 mod install;
 pub(crate) mod listing;
