@@ -187,7 +187,7 @@ fn is_number(text: &str) -> bool {
 
 /// The number of bytes that a hexadecimal text stands for; short ones may be words.
 fn hex_bytes(text: &str) -> Option<usize> {
-    let is_hex = text.len() >= 16 && text.len() % 2 == 0 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_hex = text.len() >= 16 && text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_hex.then_some(text.len() / 2)
 }
 
