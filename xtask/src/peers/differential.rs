@@ -6,7 +6,7 @@
 use std::thread;
 
 use anyhow::{Context as _, bail, ensure};
-use sandbox::Sandbox;
+use sandbox::{Action, Fault, Sandbox, Service};
 
 use super::matrix::Section;
 use super::servers::Real;
@@ -44,6 +44,15 @@ impl Server {
             Self::RekorV1 => "Rekor v1",
             Self::RekorV2 => "Rekor v2",
             Self::Timestamp => "timestamp-authority",
+        }
+    }
+
+    fn service(self) -> Service {
+        match self {
+            Self::Fulcio => Service::Fulcio,
+            Self::RekorV1 => Service::RekorV1,
+            Self::RekorV2 => Service::RekorV2,
+            Self::Timestamp => Service::Tsa,
         }
     }
 
@@ -107,7 +116,30 @@ fn compare_all(server: Server, sandbox: &Sandbox, real: &Real) -> anyhow::Result
     let [sandbox_url, real_url] = server.urls(sandbox, real)?;
     let mut exchanges = [Exchange::with(sandbox_url), Exchange::with(real_url)];
     let cases = server.cases(sandbox)?;
-    Ok(cases.into_iter().map(|case| compare(server, &mut exchanges, &case)).collect())
+    let mut compared: Vec<Compared> = cases.iter().map(|case| compare(server, &mut exchanges, case)).collect();
+    let outcome = planted(server, sandbox, &mut exchanges);
+    compared.push(Compared { row: "a planted difference is noticed", outcome, allowed: Vec::new() });
+    Ok(compared)
+}
+
+/// Makes the sandbox answer wrongly on purpose: a comparison that lets that pass compares nothing.
+fn planted(server: Server, sandbox: &Sandbox, exchanges: &mut [Exchange; 2]) -> anyhow::Result<String> {
+    let faults = [
+        ("status", Action::status(418)),
+        ("headers.content-type", Action::WrongContentType("text/html".to_owned())),
+        ("body", Action::Body(b"{}".to_vec())),
+    ];
+    for (place, action) in faults {
+        // New signers, so that logs do not know the entry yet.
+        let case = server.cases(sandbox)?.into_iter().next().context("no request")?;
+        let fault = sandbox.fault(Fault::new(server.service(), action));
+        let compared = compare(server, exchanges, &case);
+        ensure!(fault.hits() == 1, "{} requests went wrong", fault.hits());
+        let error = compared.outcome.err().with_context(|| format!("a changed {place} went unnoticed"))?;
+        let is_named = error.to_string().split("; ").any(|difference| difference.starts_with(place));
+        ensure!(is_named, "{place} was changed, and noticed was: {error:#}");
+    }
+    Ok("status, content type and body".to_owned())
 }
 
 fn compare(server: Server, [in_sandbox, in_reality]: &mut [Exchange; 2], case: &Case) -> Compared {
