@@ -20,8 +20,10 @@ pub(crate) enum Library {
     Python,
     /// sigstore-js's.
     Js,
-    /// The crate `sigstore`, by its version.
+    /// The verifier of bundles of the crate `sigstore`, by its version.
     Rust(&'static str),
+    /// The same crate's module `cosign`, which admission controllers use. It reads the registry.
+    RustCosign(&'static str),
 }
 
 impl fmt::Display for Library {
@@ -30,18 +32,26 @@ impl fmt::Display for Library {
             Self::Python => f.write_str("sigstore-python"),
             Self::Js => f.write_str("sigstore-js"),
             Self::Rust(version) => write!(f, "sigstore-rs {version}"),
+            Self::RustCosign(version) => write!(f, "sigstore-rs {version}, cosign"),
         }
     }
 }
 
-/// What a library is asked: whether a bundle is an identity's signature of an artifact.
+/// What a library is asked: whether an identity signed something.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
-    pub(crate) bundle: PathBuf,
-    /// The file that must have been signed: of an image its manifest.
-    pub(crate) artifact: PathBuf,
+    pub(crate) about: About,
     pub(crate) identity: String,
     pub(crate) issuer: String,
+}
+
+/// What is asked about.
+#[derive(Clone, Debug)]
+pub(crate) enum About {
+    /// A bundle, and the file that must have been signed: of an image its manifest.
+    Bundle { bundle: PathBuf, artifact: PathBuf },
+    /// `HOST/REPOSITORY@DIGEST`
+    Image(String),
 }
 
 impl Library {
@@ -50,13 +60,8 @@ impl Library {
         match self {
             Self::Python => python(bench, "judge.py"),
             Self::Js => js(bench, "judge.mjs"),
-            Self::Rust(version) => {
-                let program = bench.toolbox.program("sigstore-rs", "bin/sigstore-rs-judge")?;
-                let mut command = process::command(&program, &bench.folder("sigstore-rs")?);
-                // Which of the two it is: the judge knows them without the last number.
-                command.arg(version.rsplit_once('.').map_or(version, |(release, _)| release));
-                Ok(command)
-            }
+            Self::Rust(version) => rust(bench, version, "bundles"),
+            Self::RustCosign(version) => rust(bench, version, "images"),
         }
     }
 
@@ -65,7 +70,7 @@ impl Library {
         match self {
             Self::Python => python(bench, "sign.py"),
             Self::Js => js(bench, "sign.mjs"),
-            Self::Rust(_) => bail!("the crate sigstore is asked to verify only"),
+            Self::Rust(_) | Self::RustCosign(_) => bail!("the crate sigstore is asked to verify only"),
         }
     }
 
@@ -90,12 +95,13 @@ impl Library {
 
 impl Question {
     fn to_json(&self) -> Value {
-        json!({
-            "bundle": self.bundle,
-            "artifact": self.artifact,
-            "identity": self.identity,
-            "issuer": self.issuer,
-        })
+        let (identity, issuer) = (&self.identity, &self.issuer);
+        match &self.about {
+            About::Bundle { bundle, artifact } => {
+                json!({"bundle": bundle, "artifact": artifact, "identity": identity, "issuer": issuer})
+            }
+            About::Image(reference) => json!({"reference": reference, "identity": identity, "issuer": issuer}),
+        }
     }
 }
 
@@ -106,6 +112,15 @@ fn answer(line: &str) -> anyhow::Result<Answer> {
         (Some(false), Some(why)) => Ok(Answer::Refused(why.to_owned())),
         _ => bail!("not an answer: {line}"),
     }
+}
+
+/// Our judge with the crate `sigstore`, which goes one of two ways.
+fn rust(bench: &Bench<'_>, version: &str, way: &str) -> anyhow::Result<Command> {
+    let program = bench.toolbox.program("sigstore-rs", "bin/sigstore-rs-judge")?;
+    let mut command = process::command(&program, &bench.folder("sigstore-rs")?);
+    // Which of the two it is: the judge knows them without the last number.
+    command.arg(version.rsplit_once('.').map_or(version, |(release, _)| release)).arg(way);
+    Ok(command)
 }
 
 /// One of our scripts, run by the Python that has sigstore-python.

@@ -66,6 +66,7 @@ pub(crate) fn present(bench: &Bench<'_>, missing: &mut Section) -> anyhow::Resul
     ];
     let rust = versions::peer("sigstore-rs").context("sigstore-rs is not in the list of peers")?;
     judges.extend(rust.version.split(", ").map(|version| Judge::Library(Library::Rust(version))));
+    judges.extend(rust.version.split(", ").map(|version| Judge::Library(Library::RustCosign(version))));
     judges.retain(|judge| match judge.is_there(bench) {
         Ok(()) => true,
         Err(error) => {

@@ -15,7 +15,7 @@ use super::world::World;
 use crate::peers::Bench;
 use crate::peers::install::Missing;
 use crate::peers::judges::{self, Answer};
-use crate::peers::libraries::{self, Library};
+use crate::peers::libraries::{self, About, Library};
 use crate::peers::matrix::{Section, Shown};
 use crate::peers::process::{self, Run};
 use crate::peers::stack::Stack;
@@ -80,7 +80,7 @@ pub(crate) fn run(bench: &Bench<'_>, world: &World, judges: &[Judge], section: &
             });
         }
     }
-    for judge in judges.iter().filter(|judge| !matches!(judge, Judge::Cosign(_))) {
+    for judge in judges.iter().filter(|judge| **judge == Judge::Ours || !judge.reads_registries()) {
         note(bench, world, *judge, &all, section);
     }
 }
@@ -192,8 +192,7 @@ fn note(bench: &Bench<'_>, world: &World, judge: Judge, all: &[Signed], section:
 fn ask_library(bench: &Bench<'_>, world: &World, library: Library, all: &[Signed]) -> anyhow::Result<Vec<Answer>> {
     let questions = all.iter().flat_map(|signed| {
         asked(world, signed).map(|(artifact, identity, _)| libraries::Question {
-            bundle: signed.bundle.clone(),
-            artifact: artifact.to_path_buf(),
+            about: About::Bundle { bundle: signed.bundle.clone(), artifact: artifact.to_path_buf() },
             identity: identity.to_owned(),
             issuer: world.stack.issuer.clone(),
         })

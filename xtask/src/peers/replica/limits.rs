@@ -1,21 +1,25 @@
 //! What a peer is known not to be able to verify, with the words it says then. When a peer learns it, its cell turns red.
 
 use super::files::{self, Form};
-use super::verifying::{Judge, RUST_INCONSISTENT};
+use super::verifying::{Judge, RUST_INCONSISTENT, RUST_ONE_SUBJECT};
 use crate::peers::libraries::Library;
 use crate::peers::signers::Signer;
 use crate::peers::stack::Rekor;
 
 /// Returns the words with which a judge refuses a good signature; `None` where it has to accept it.
 pub(crate) fn of(judge: Judge, signer: Signer, rekor: Rekor, is_first: bool) -> Option<&'static [&'static str]> {
-    let Judge::Library(Library::Rust(version)) = judge else { return None };
     let has_later_subjects = matches!(signer, Signer::Ours("image" | "release"));
-    // Until 0.15 only the first subject of a statement counted, and an image's index is that.
-    if version.starts_with("0.14") && has_later_subjects && !is_first {
-        return Some(&[RUST_INCONSISTENT]);
+    let is_later = has_later_subjects && !is_first;
+    match judge {
+        // Until 0.15 only the first subject of a statement counted, and an image's index is that.
+        Judge::Library(Library::Rust(version)) if version.starts_with("0.14") && is_later => Some(&[RUST_INCONSISTENT]),
+        // In the module `cosign` it is still so.
+        Judge::Library(Library::RustCosign(_)) if is_later => Some(&[RUST_ONE_SUBJECT]),
+        // It knows entries of the kind `dsse` only, which Rekor v2 no longer takes.
+        Judge::Library(Library::Rust(_)) if rekor == Rekor::V2 => Some(&[RUST_INCONSISTENT]),
+        Judge::Library(Library::RustCosign(_)) if rekor == Rekor::V2 => Some(&["missing inclusionPromise (SET)"]),
+        _ => None,
     }
-    // It knows entries of the kind `dsse` only, which Rekor v2 no longer takes.
-    (rekor == Rekor::V2).then_some(&[RUST_INCONSISTENT])
 }
 
 /// Returns the words with which a judge refuses a good bundle of a file or a statement.

@@ -8,7 +8,7 @@ use super::limits;
 use super::world::{Pushed, World};
 use crate::peers::Bench;
 use crate::peers::judges::{self, Answer};
-use crate::peers::libraries::{self, Library};
+use crate::peers::libraries::{self, About, Library};
 use crate::peers::matrix::{Section, Shown};
 use crate::peers::signers::{self, Signer};
 
@@ -17,6 +17,9 @@ pub(crate) const ANOTHER_IDENTITY: &str = "https://github.com/octo/app/.github/w
 
 /// What the crate sigstore says of a log entry that it takes for another bundle's.
 pub(crate) const RUST_INCONSISTENT: &str = "transparency materials are inconsistent";
+
+/// What the crate's module `cosign` says when the first subject is not the image.
+pub(crate) const RUST_ONE_SUBJECT: &str = "does not match source image digest";
 
 /// A verifier: it reads the registry itself, or is given the bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +70,11 @@ impl Judge {
         }
     }
 
+    /// Whether it finds signatures itself. The others are given them.
+    pub(crate) fn reads_registries(self) -> bool {
+        !matches!(self, Self::Library(Library::Python | Library::Js | Library::Rust(_)))
+    }
+
     /// Fails where the judge is not installed.
     pub(crate) fn is_there(self, bench: &Bench<'_>) -> anyhow::Result<()> {
         match self {
@@ -90,6 +98,10 @@ impl Judge {
             (Self::Library(Library::Js), Refusal::Identity) => &["certificate identity error"],
             (Self::Library(Library::Python | Library::Js), _) => &["no subject of the statement has the digest"],
             (Self::Library(Library::Rust(_)), Refusal::Identity) => &["certificate's SubjectAltName does not match"],
+            // It found the signature, and it is nobody's whom the constraint admits.
+            (Self::Library(Library::RustCosign(_)), Refusal::Identity) => &["signatures: 1; "],
+            (Self::Library(Library::RustCosign(_)), Refusal::Unsigned) => &["signatures: 0; "],
+            (Self::Library(Library::RustCosign(_)), Refusal::Subject) => &[RUST_ONE_SUBJECT],
             // 0.14 has no words of its own for another subject.
             (Self::Library(Library::Rust(version)), _) if version.starts_with("0.14") => &[RUST_INCONSISTENT],
             (Self::Library(Library::Rust(_)), _) => &["no in-toto statement subject matches"],
@@ -118,9 +130,15 @@ impl Judge {
     }
 }
 
+impl Case {
+    fn reference(&self) -> String {
+        format!("{}@{}", self.repository, self.digest)
+    }
+}
+
 impl Row {
     fn references(&self) -> Vec<String> {
-        self.cases.iter().map(|case| format!("{}@{}", case.repository, case.digest)).collect()
+        self.cases.iter().map(Case::reference).collect()
     }
 
     fn identity(&self) -> &str {
@@ -130,9 +148,14 @@ impl Row {
 
 fn ask_library(library: Library, bench: &Bench<'_>, world: &World, cases: &[&Case]) -> anyhow::Result<Vec<Answer>> {
     let question = |case: &&Case| {
-        let (bundle, artifact) = case.files.clone().context("a library needs files")?;
+        let about = if Judge::Library(library).reads_registries() {
+            About::Image(case.reference())
+        } else {
+            let (bundle, artifact) = case.files.clone().context("a library needs files")?;
+            About::Bundle { bundle, artifact }
+        };
         let (identity, issuer) = (case.identity.clone(), world.stack.issuer.clone());
-        Ok(libraries::Question { bundle, artifact, identity, issuer })
+        Ok(libraries::Question { about, identity, issuer })
     };
     let questions = cases.iter().map(question).collect::<anyhow::Result<Vec<_>>>()?;
     library.ask(bench, &world.stack.trusted_root, &questions)
@@ -232,7 +255,14 @@ fn case(world: &World, pushed: &Pushed, digest: &str, bundle_of: Option<(&Pushed
 }
 
 fn note(bench: &Bench<'_>, world: &World, judge: Judge, rows: &[Row], section: &mut Section) {
-    let is_asked = |row: &&Row| !matches!(judge, Judge::Library(_)) || row.refusal != Some(Refusal::Unsigned);
+    let is_asked = |row: &&Row| match row.refusal {
+        Some(Refusal::Unsigned) => judge.reads_registries(),
+        // It looks at the identity only where it has accepted everything else.
+        Some(Refusal::Identity) if matches!(judge, Judge::Library(Library::RustCosign(_))) => {
+            limits::of(judge, row.signer, world.stack.rekor, row.is_index).is_none()
+        }
+        _ => true,
+    };
     let asked: Vec<&Row> = rows.iter().filter(is_asked).collect();
     let answers = judge.ask(bench, world, &asked);
     for (row, answers) in asked.into_iter().zip(answers) {
@@ -247,7 +277,7 @@ fn verdict(world: &World, judge: Judge, row: &Row, answers: Vec<anyhow::Result<A
     for answer in answers {
         texts.push(match (row.refusal, limit) {
             (Some(refusal), _) => answer?.refused_for(judge.words(refusal))?,
-            (None, Some(words)) => answer?.refused_for(words)?,
+            (None, Some(words)) => answer?.refused_for(words).map(|_| words.join(", "))?,
             (None, None) => answer?.accepted()?,
         });
     }
