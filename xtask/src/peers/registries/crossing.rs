@@ -1,5 +1,6 @@
-//! A proxy in front of a registry that lets writers of one referrers tag cross: their writes are held back until all of
-//! them have read. Whoever writes without looking back loses somebody's entry then, every time.
+//! A proxy in front of a registry that lets writers of one referrers tag cross: the first read of each is held back until
+//! all are there, and then the write of each until all have read. Whoever writes without looking back loses somebody's
+//! entry then, every time.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -11,8 +12,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+/// The longest that a read is held back: writers that start together are not equally fast, and the machine may be busy.
+const READ_HELD: Duration = Duration::from_secs(25);
 /// The longest that a write is held back: well within the time in which a careful writer expects its write to land.
-const HELD: Duration = Duration::from_millis(1_000);
+const WRITE_HELD: Duration = Duration::from_millis(1_000);
 /// The most that a request's head may have.
 const HEAD_BYTES: u64 = 64 * 1024;
 
@@ -23,19 +26,47 @@ pub(super) struct Crossing {
     gate: Arc<Gate>,
 }
 
-/// Where writes wait for each other.
+/// Where requests for a referrers tag wait for each other.
 struct Gate {
     writers: usize,
     closed: AtomicBool,
-    tags: Mutex<HashMap<String, Tag>>,
+    meetings: Mutex<HashMap<Meeting, Attendance>>,
     all_there: Condvar,
 }
 
-/// Who waits to write a tag, and whether all were there once: from then on nobody waits.
+/// What waits: all the reads of a tag, or all the writes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Meeting {
+    Read(String),
+    Write(String),
+}
+
+/// How many wait, and whether all were there once: from then on nobody waits.
 #[derive(Default)]
-struct Tag {
+struct Attendance {
     waiting: usize,
-    crossed: bool,
+    met: bool,
+}
+
+impl Meeting {
+    /// What a request for a tag of the referrers tag schema waits for; nothing else waits.
+    fn of(head: &str) -> Option<Self> {
+        let mut words = head.split(' ');
+        let (method, path) = (words.next()?, words.next()?);
+        path.rsplit_once("/manifests/").filter(|(_, tag)| tag.starts_with("sha256-"))?;
+        match method {
+            "GET" => Some(Self::Read(path.to_owned())),
+            "PUT" => Some(Self::Write(path.to_owned())),
+            _ => None,
+        }
+    }
+
+    fn held(&self) -> Duration {
+        match self {
+            Self::Read(_) => READ_HELD,
+            Self::Write(_) => WRITE_HELD,
+        }
+    }
 }
 
 impl Crossing {
@@ -61,8 +92,8 @@ impl Crossing {
 
     /// How many tags were written by all at once: each had read before any of them wrote.
     pub(super) fn crossed(&self) -> usize {
-        let tags = self.gate.tags.lock().unwrap_or_else(PoisonError::into_inner);
-        tags.values().filter(|tag| tag.crossed).count()
+        let meetings = self.gate.meetings.lock().unwrap_or_else(PoisonError::into_inner);
+        meetings.iter().filter(|(meeting, there)| matches!(meeting, Meeting::Write(_)) && there.met).count()
     }
 }
 
@@ -76,21 +107,22 @@ impl Drop for Crossing {
 
 impl Gate {
     fn new(writers: usize) -> Self {
-        Self { writers, closed: AtomicBool::new(false), tags: Mutex::new(HashMap::new()), all_there: Condvar::new() }
+        let meetings = Mutex::new(HashMap::new());
+        Self { writers, closed: AtomicBool::new(false), meetings, all_there: Condvar::new() }
     }
 
-    /// Waits until all writers of this tag are here, but not for ever.
-    fn wait(&self, path: &str) {
-        let mut tags = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
-        let tag = tags.entry(path.to_owned()).or_default();
-        tag.waiting += 1;
-        tag.crossed |= tag.waiting == self.writers;
+    /// Waits until all writers are here, but not for ever.
+    fn wait(&self, meeting: &Meeting) {
+        let mut meetings = self.meetings.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = meetings.entry(meeting.clone()).or_default();
+        there.waiting += 1;
+        there.met |= there.waiting == self.writers;
         self.all_there.notify_all();
-        let is_alone = |tags: &mut HashMap<String, Tag>| tags.get(path).is_some_and(|tag| !tag.crossed);
-        let waited = self.all_there.wait_timeout_while(tags, HELD, is_alone);
-        let (mut tags, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if let Some(tag) = tags.get_mut(path) {
-            tag.waiting -= 1;
+        let is_alone = |meetings: &mut HashMap<_, Attendance>| meetings.get(meeting).is_some_and(|there| !there.met);
+        let waited = self.all_there.wait_timeout_while(meetings, meeting.held(), is_alone);
+        let (mut meetings, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if let Some(there) = meetings.get_mut(meeting) {
+            there.waiting -= 1;
         }
     }
 }
@@ -99,8 +131,8 @@ impl Gate {
 fn pass(client: TcpStream, registry: SocketAddr, gate: &Gate) -> io::Result<()> {
     let mut requests = BufReader::new(client.try_clone()?);
     let head = head(&mut requests)?;
-    if let Some(path) = referrers_tag(&head) {
-        gate.wait(path);
+    if let Some(meeting) = Meeting::of(&head) {
+        gate.wait(&meeting);
     }
     let mut registry = TcpStream::connect(registry)?;
     registry.write_all(head.as_bytes())?;
@@ -128,39 +160,35 @@ fn head(requests: &mut BufReader<TcpStream>) -> io::Result<String> {
     }
 }
 
-/// The path of a write to a tag of the referrers tag schema.
-fn referrers_tag(head: &str) -> Option<&str> {
-    let path = head.strip_prefix("PUT ")?.split(' ').next()?;
-    path.rsplit_once("/manifests/").filter(|(_, tag)| tag.starts_with("sha256-")).map(|_| path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_writes_to_referrers_tags_are_held_back() {
+    fn only_requests_for_referrers_tags_are_held_back() {
         let tag = "/v2/octo/app/manifests/sha256-aa";
-        assert_eq!(referrers_tag(&format!("PUT {tag} HTTP/1.1\r\n")), Some(tag));
-        for other in [format!("GET {tag}"), "PUT /v2/octo/app/manifests/sha256:aa".into(), "PUT /v2/sha256-aa".into()] {
-            assert_eq!(referrers_tag(&format!("{other} HTTP/1.1\r\n")), None, "{other}");
+        assert_eq!(Meeting::of(&format!("PUT {tag} HTTP/1.1\r\n")), Some(Meeting::Write(tag.to_owned())));
+        assert_eq!(Meeting::of(&format!("GET {tag} HTTP/1.1\r\n")), Some(Meeting::Read(tag.to_owned())));
+        for other in [format!("HEAD {tag}"), "PUT /v2/octo/app/manifests/sha256:aa".into(), "PUT /v2/sha256-aa".into()]
+        {
+            assert_eq!(Meeting::of(&format!("{other} HTTP/1.1\r\n")), None, "{other}");
         }
     }
 
     #[test]
     fn writers_wait_for_each_other_once() {
-        let gate = Gate::new(2);
+        let (gate, first, second) = (Gate::new(2), Meeting::Write("/a".into()), Meeting::Write("/b".into()));
         let started = std::time::Instant::now();
         thread::scope(|scope| {
-            scope.spawn(|| gate.wait("/a"));
-            scope.spawn(|| gate.wait("/a"));
+            scope.spawn(|| gate.wait(&first));
+            scope.spawn(|| gate.wait(&first));
         });
-        gate.wait("/a");
-        assert!(started.elapsed() < HELD, "they were there, and waited all the same");
-        gate.wait("/b");
-        gate.wait("/b");
-        assert!(started.elapsed() >= 2 * HELD, "the only one did not wait");
-        let tags = gate.tags.lock().unwrap();
-        assert!(tags["/a"].crossed && !tags["/b"].crossed, "one after the other is not at once");
+        gate.wait(&first);
+        assert!(started.elapsed() < WRITE_HELD, "they were there, and waited all the same");
+        gate.wait(&second);
+        gate.wait(&second);
+        assert!(started.elapsed() >= 2 * WRITE_HELD, "the only one did not wait");
+        let meetings = gate.meetings.lock().unwrap();
+        assert!(meetings[&first].met && !meetings[&second].met, "one after the other is not at once");
     }
 }
