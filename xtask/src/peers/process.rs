@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -102,6 +103,7 @@ pub(crate) struct Server {
     child: Child,
     log: PathBuf,
     stop: Option<Signal>,
+    guardian: Guardian,
 }
 
 impl Server {
@@ -115,7 +117,8 @@ impl Server {
         let output = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-        let mut server = Self { name: name.to_owned(), child, log: log.to_path_buf(), stop: None };
+        let guardian = Guardian::of(&child, "KILL")?;
+        let mut server = Self { name: name.to_owned(), child, log: log.to_path_buf(), stop: None, guardian };
         let started = Instant::now();
         while !ready() {
             if let Some(status) = server.child.try_wait()? {
@@ -130,9 +133,10 @@ impl Server {
     }
 
     /// Lets the server end by itself at a signal, with [`STOP_TIME`] to do so: one that must tidy up after itself.
-    pub(crate) fn stopped_by(mut self, signal: Signal) -> Self {
+    pub(crate) fn stopped_by(mut self, signal: Signal, name: &str) -> anyhow::Result<Self> {
+        self.guardian = Guardian::of(&self.child, name)?;
         self.stop = Some(signal);
-        self
+        Ok(self)
     }
 
     /// Whether the server ended at its signal.
@@ -158,6 +162,29 @@ impl Server {
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(4)..].join(" / ")
+    }
+}
+
+/// Ends a server when this program is gone, however it went: a port that stays taken would spoil the next run.
+struct Guardian(Child);
+
+impl Guardian {
+    /// Waits for the end of its standard input, which is this program's end, and then signals the server.
+    fn of(server: &Child, signal: &str) -> anyhow::Result<Self> {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "read -r _; kill -\"$0\" \"$1\"", signal, &server.id().to_string()]);
+        // Ctrl-C is sent to this program's group, and must not end the guardian first.
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        Ok(Self(command.spawn().context("cannot start /bin/sh")?))
+    }
+}
+
+impl Drop for Guardian {
+    fn drop(&mut self) {
+        // The server is stopped by whoever drops this: nothing is left to guard.
+        if let Err(error) = self.0.kill().and_then(|()| self.0.wait().map(|_| ())) {
+            eprintln!("   a guardian could not be stopped: {error}");
+        }
     }
 }
 
@@ -195,4 +222,23 @@ pub(crate) fn free_port() -> anyhow::Result<u16> {
 pub(crate) fn listens(port: u16) -> bool {
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_ends_when_the_program_that_started_it_is_gone() -> anyhow::Result<()> {
+        let mut server = Command::new("sleep").arg("600").spawn()?;
+        let mut guardian = Guardian::of(&server, "KILL")?;
+        assert!(server.try_wait()?.is_none());
+        drop(guardian.0.stdin.take());
+        let started = Instant::now();
+        while server.try_wait()?.is_none() {
+            assert!(started.elapsed() < START_TIME, "the server goes on");
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
 }

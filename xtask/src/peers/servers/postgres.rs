@@ -54,7 +54,7 @@ impl Postgres {
         };
         let server = Server::start("postgres", server, &bench.folder("postgres")?.join("log"), ready)?;
         // Killed outright it would leave shared memory behind. SIGQUIT ends it at once, and all its children.
-        let server = server.stopped_by(Signal::QUIT);
+        let server = server.stopped_by(Signal::QUIT, "QUIT")?;
         let mut psql = command("psql");
         psql.args(&address)
             .args(["-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-c"])
