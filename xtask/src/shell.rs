@@ -1,5 +1,6 @@
 //! Runs programs and says which one failed.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
@@ -12,9 +13,15 @@ pub(crate) fn root() -> PathBuf {
     xtask.parent().map_or(xtask.clone(), PathBuf::from)
 }
 
+/// Returns the cargo that runs this task, or the one that a shell finds where this program was started without it.
+#[expect(clippy::disallowed_methods, reason = "cargo says where it is")]
+pub(crate) fn cargo_program() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
 /// Returns the cargo that runs this task, in the root of the workspace.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
-    let mut command = Command::new(option_env!("CARGO").unwrap_or("cargo"));
+    let mut command = Command::new(cargo_program());
     command.args(arguments).current_dir(root());
     command
 }

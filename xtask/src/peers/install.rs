@@ -15,7 +15,7 @@ use anyhow::{Context as _, bail};
 use super::process;
 use super::recipe::Recipe;
 use super::versions::{PEERS, Peer};
-use crate::shell::root;
+use crate::shell::{cargo_program, root};
 
 /// How long one installation may take.
 const INSTALL_TIME: Duration = Duration::from_secs(30 * 60);
@@ -242,7 +242,7 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
 
 fn cargo(cache: &Path, folder: &Path, source: &str) -> anyhow::Result<()> {
     let manifest = sources().join(source).join("Cargo.toml");
-    let mut command = Command::new(option_env!("CARGO").unwrap_or("cargo"));
+    let mut command = Command::new(cargo_program());
     command
         .args(["install", "--locked", "--no-track", "--force", "--path"])
         .arg(manifest.parent().unwrap_or(&manifest));
