@@ -87,7 +87,7 @@ pub(crate) struct PeersFlags {
     pub(crate) only: Vec<PeersSection>,
 
     /// Instead of the matrix: plants a fault in a copy of our signer, and fails when a peer that needs the part does not notice.
-    #[arg(long, value_name = "FAULT", value_delimiter = ',', conflicts_with_all = ["binaries", "compatibility", "fast", "only"])]
+    #[arg(long, value_name = "FAULT", value_delimiter = ',', conflicts_with_all = ["compatibility", "fast", "json", "only"])]
     pub(crate) plant: Vec<Plant>,
 
     /// Fails when one of these peers cannot be had.

@@ -63,13 +63,13 @@ pub(crate) fn run(flags: &PeersFlags) -> anyhow::Result<()> {
     if flags.install_only {
         return Ok(());
     }
-    if !flags.plant.is_empty() {
-        return plant_faults(flags, &toolbox);
-    }
     let programs = match &flags.binaries {
         Some(folder) => Programs::in_folder(folder)?,
         None => Programs::build()?,
     };
+    if !flags.plant.is_empty() {
+        return plant_faults(flags, &programs, &toolbox);
+    }
     let folder = tempfile::Builder::new().prefix("countersign-peers-").tempdir()?;
     let bench = Bench { programs: &programs, toolbox: &toolbox, folder: folder.path(), folders: &AtomicUsize::new(0) };
     let mut matrix = Matrix::new(&toolbox);
@@ -94,10 +94,10 @@ pub(crate) fn run(flags: &PeersFlags) -> anyhow::Result<()> {
 }
 
 /// Runs what depends on the layout of our signatures, once with each fault in it.
-fn plant_faults(flags: &PeersFlags, toolbox: &Toolbox) -> anyhow::Result<()> {
+fn plant_faults(flags: &PeersFlags, sound: &Programs, toolbox: &Toolbox) -> anyhow::Result<()> {
     for plant in &flags.plant {
         eprintln!("== planting: {plant:?}");
-        let programs = plant::programs(*plant, &cache(flags))?;
+        let programs = plant::programs(*plant, sound, &cache(flags))?;
         let folder = tempfile::Builder::new().prefix("countersign-peers-").tempdir()?;
         let bench = Bench { programs: &programs, toolbox, folder: folder.path(), folders: &AtomicUsize::new(0) };
         let sections = run_sections(&bench, &[PeersSection::Replica])?;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
@@ -49,8 +50,8 @@ impl Plant {
     }
 }
 
-/// Builds the programs with the fault in them, in a copy of the sources.
-pub(crate) fn programs(plant: Plant, cache: &Path) -> anyhow::Result<Programs> {
+/// Builds the signer with the fault in it, in a copy of the sources, and puts it beside the other programs as they are.
+pub(crate) fn programs(plant: Plant, sound: &Programs, cache: &Path) -> anyhow::Result<Programs> {
     let fault = plant.fault();
     let copy = cache.join("planted").join("source");
     copy_sources(&copy)?;
@@ -64,11 +65,19 @@ pub(crate) fn programs(plant: Plant, cache: &Path) -> anyhow::Result<Programs> {
     );
     fs::write(&file, text.replace(fault.line, fault.planted))?;
     let target = cache.join("planted").join("target");
-    let arguments = ["build", "--locked", "--workspace", "--bins", "--examples", "--all-features"];
-    let mut build = cargo(&arguments);
+    let mut build = cargo(&["build", "--locked", "-p", "countersign-signer", "--bin", "countersign-signer"]);
     build.current_dir(&copy).env("CARGO_TARGET_DIR", &target);
-    run("building the binaries with the fault in them", &mut build)?;
-    Programs::in_folder(&target.join("debug"))
+    run("building a signer with the fault in it", &mut build)?;
+    let folder = cache.join("planted").join("programs");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    for name in ["countersign-gallery", "countersign-verifier", "examples"] {
+        symlink(sound.path(name), folder.join(name))?;
+    }
+    symlink(target.join("debug").join("countersign-signer"), folder.join("countersign-signer"))?;
+    Programs::in_folder(&folder)
 }
 
 /// Fails unless the fault was noticed by every peer that needs what is missing, and by nobody only because nothing worked.
