@@ -53,7 +53,8 @@ pub(crate) struct SignArguments {
     #[arg(required = true, value_name = "REF")]
     references: Vec<String>,
 
-    /// What one statement, and so one log entry, covers: an image with everything in it, one digest, or all of this call.
+    /// What one statement, and so one log entry, covers: an image with everything in it, one digest, or all of this call. Verifiers on
+    /// the crate `sigstore` (Rust) accept `digest` for everything, the others for the first digest only.
     #[arg(long, value_name = "image|digest|release", default_value = "image")]
     statement: StatementForm,
 
