@@ -1,7 +1,7 @@
 //! Why one candidate is not an acceptable signature.
 
 use countersign_oci::Digest;
-use countersign_policy::Denial;
+use countersign_policy::{Denial, Field};
 use jiff::Timestamp;
 use thiserror::Error;
 
@@ -425,6 +425,9 @@ impl Reason {
                 "the signature may come from another Sigstore instance: is the trusted root the one it was made under?",
             ),
             Self::ClockBehind { .. } | Self::RootNotBegun { .. } => Some("set this machine's clock"),
+            Self::Denied { denials } if !denials.is_empty() && denials.iter().all(is_unbound) => Some(
+                "it names neither repository nor tag, as signatures of cosign do: sign with countersign-signer, or leave `require` out of the policy",
+            ),
             _ => None,
         }
     }
@@ -439,6 +442,11 @@ fn unsupported_entry(kind: &str, version: &str) -> &'static str {
         ("", _) => ": the entry names none",
         _ => ", which does not describe a signed statement",
     }
+}
+
+/// Whether what is missing is a repository or a tag that the statement does not name at all.
+fn is_unbound(denial: &Denial) -> bool {
+    denial.found.is_none() && matches!(denial.field, Field::Repository | Field::Tag)
 }
 
 fn list(denials: &[Denial]) -> String {

@@ -62,11 +62,11 @@ pub(crate) struct PeersFlags {
     #[arg(long, value_name = "DIR")]
     pub(crate) cache: Option<PathBuf>,
 
-    /// Writes .github/COMPATIBILITY.md too.
-    #[arg(long)]
+    /// Writes .github/COMPATIBILITY.md too. Only a whole run may.
+    #[arg(long, conflicts_with_all = ["fast", "only"])]
     pub(crate) compatibility: bool,
 
-    /// Takes only the peers that need no Go, and what can be tried with them.
+    /// Takes only the peers that are installed in seconds (Python, Node, Debian), and what can be tried with them.
     #[arg(long)]
     pub(crate) fast: bool,
 
@@ -90,7 +90,7 @@ pub(crate) struct PeersFlags {
     #[arg(long, value_name = "FAULT", value_delimiter = ',', conflicts_with_all = ["compatibility", "fast", "json", "only"])]
     pub(crate) plant: Vec<Plant>,
 
-    /// Fails when one of these peers cannot be had.
+    /// Fails when one of these peers, separated by commas, cannot be had. --install-only lists their names.
     #[arg(long, value_name = "PEER", value_delimiter = ',')]
     pub(crate) require: Vec<String>,
 }

@@ -61,6 +61,10 @@ pub(crate) fn run(flags: &PeersFlags) -> anyhow::Result<()> {
     let toolbox = Toolbox::install(&cache(flags), |peer| !flags.fast || peer.fast)?;
     require(flags, &toolbox)?;
     if flags.install_only {
+        for (peer, found) in toolbox.iter() {
+            let place = found.map_or_else(|reason| format!("missing: {reason}"), |folder| folder.display().to_string());
+            println!("{:22} {:36} {place}", peer.name, install::version(peer));
+        }
         return Ok(());
     }
     let programs = match &flags.binaries {
@@ -80,8 +84,9 @@ pub(crate) fn run(flags: &PeersFlags) -> anyhow::Result<()> {
     }
     let counts = matrix.counts();
     println!(
-        "peers: {} passed, {} failed, {} skipped in {:.0?}",
+        "peers: {} passed ({} of them limits of a peer), {} failed, {} skipped in {:.0?}",
         counts.passed,
+        counts.limits,
         counts.failed,
         counts.skipped,
         started.elapsed()
@@ -145,10 +150,14 @@ fn require(flags: &PeersFlags, toolbox: &Toolbox) -> anyhow::Result<()> {
 fn report(matrix: &Matrix, flags: &PeersFlags) -> anyhow::Result<()> {
     println!("{matrix}");
     let document = matrix.json(&today());
-    let json = flags.json.clone().unwrap_or_else(|| root().join("target").join("peers.json"));
-    if let Some(folder) = json.parent() {
-        fs::create_dir_all(folder)?;
-    }
+    let json = match &flags.json {
+        Some(file) => file.clone(),
+        None => {
+            let target = root().join("target");
+            fs::create_dir_all(&target).with_context(|| format!("cannot create {}", target.display()))?;
+            target.join("peers.json")
+        }
+    };
     fs::write(&json, format!("{document:#}\n")).with_context(|| format!("cannot write {}", json.display()))?;
     println!("written: {}", json.display());
     if flags.compatibility {

@@ -35,7 +35,7 @@ Examples:
 
 A GitHub Actions job with `id-token: write` needs no flag. A token that is fetched there for a later call, and lives for minutes:
   curl -sSf -H \"Authorization: bearer $ACTIONS_ID_TOKEN_REQUEST_TOKEN\" \\
-    \"$ACTIONS_ID_TOKEN_REQUEST_URL&audience=sigstore\" | jq -r .value > token
+    \"$ACTIONS_ID_TOKEN_REQUEST_URL&audience=sigstore\" | jq -rj .value > token
   countersign-signer sign --identity-token token ghcr.io/example/app:v1
 
 Environment: SIGSTORE_ID_TOKEN, ACTIONS_ID_TOKEN_REQUEST_URL, ACTIONS_ID_TOKEN_REQUEST_TOKEN, GITHUB_ACTIONS.

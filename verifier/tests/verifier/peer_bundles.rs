@@ -211,3 +211,22 @@ fn one_changed_byte_of_a_bundle_never_verifies_as_something_else() {
         *bundle.pointer_mut(pointer).unwrap() = whole;
     }
 }
+
+#[test]
+fn a_signature_that_names_no_repository_is_refused_with_what_to_do_and_a_foreign_one_without() {
+    let Some(peers) = PeerBundles::find() else { return };
+    let (bundle, digest) = (peers.read("cosign-3.1.2-real.bundle.json"), peers.subject("cosign-3.1.2-real"));
+    let refusal = |identity: &str| {
+        let signer = format!("signers:\n  - name: peer\n    issuer: {ISSUER}\n    identity: {identity}\n");
+        let policy = Policy::from_yaml("test", &format!("version: 1\n{signer}require:\n  repository: true\n")).unwrap();
+        let evidence = Evidence::from_bundles([bundle.clone()]);
+        match peers.verifier("real").verify(&asked(digest), &evidence, &policy, now()).unwrap() {
+            Verdict::Rejected(findings) => findings.candidates[0].outcome.as_ref().unwrap_err().clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let of_cosign = refusal(WORKFLOW);
+    assert_eq!(of_cosign.code(), "policy-denied");
+    assert!(of_cosign.hint().unwrap().contains("sign with countersign-signer"));
+    assert_eq!(refusal(&WORKFLOW.replace("octo/app", "octo/app2")).hint(), None);
+}

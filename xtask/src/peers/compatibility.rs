@@ -6,36 +6,91 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use serde_json::Value;
 
+/// The section that is for those who maintain the sandbox: one line of the page is enough for it.
+pub(crate) const COMPARISON: &str = "sandbox and real servers";
+
+/// What a reader has to know to find the cell that is about them.
+const GUIDE: &str = "\
+`yes` = it works, and refuses what it must; `limit` = the peer is known not to be able to, and says so (the note has its words); \
+`no` = it fails; `-` = not tried there.
+
+| you verify with | look at the column |
+|---|---|
+| cosign 3 | `cosign` |
+| cosign 2.6, `--new-bundle-format` | `cosign-2.6` |
+| sigstore-python, sigstore-js | `sigstore-python`, `sigstore-js`: the libraries; they read no registry and are given the bundle |
+| Kubewarden and others on the Rust crate `sigstore` | `sigstore-rs VERSION, cosign`: its module `cosign`; without `, cosign`: its verifier of bundles |
+| policy-controller, Kyverno | not run; they build on the Go libraries of `cosign` |
+
+What follows for the crate `sigstore`: to have each platform's manifest accepted by itself, sign with `--statement digest`; entries of \
+Rekor v2 it cannot read at all. The public-good instance signs to Rekor v1 unless its signing config says otherwise.
+
+The registries are those that can be run here. Hosted ones (GHCR, Docker Hub, Quay, ECR) and Harbor and zot were not tried.
+
+Rows: `ours (image)`, `ours (digest)`, `ours (release)` are the forms of `--statement`; `the index` is the first digest of an image index \
+with two platforms and their attestations, `the others` are everything in it; `refused` rows are what must not be accepted: another \
+signer's identity (`by another`), an image without signature (`unsigned`), one to which another image's signature was attached \
+(`copied bundle`).
+";
+
 /// Returns `.github/COMPATIBILITY.md` for a document of schema `countersign.dev/peers/v1`.
 pub(crate) fn page(document: &Value) -> anyhow::Result<String> {
     let date = document["date"].as_str().context("the document has no date")?;
     let count = |name: &str| document[name].as_u64().unwrap_or_default();
     let mut page = format!(
         "# Compatibility\n\n\
-         Written by `cargo xtask peers --compatibility` on {date}: {} passed, {} failed, {} skipped. \
-         Do not edit by hand.\n\n\
-         `yes` = it works; `limit` = the peer is known not to be able to, and says so; `no` = it fails; \
-         `-` = not tried there.\n\n\
+         Written by `cargo xtask peers --compatibility` on {date}, countersign {}: {} passed ({} of them limits of a peer), \
+         {} failed, {} skipped. Do not edit by hand.\n\n{GUIDE}\n\
          | peer | version |\n|---|---|\n",
+        env!("CARGO_PKG_VERSION"),
         count("passed"),
+        count("limits"),
         count("failed"),
         count("skipped"),
     );
     for peer in array(&document["peers"]) {
-        let missing = peer["missing"].as_str().map_or(String::new(), |_| " (not installed)".to_owned());
+        let missing = peer["missing"].as_str().map_or("", |_| " (missing)");
         writeln!(page, "| {} | {}{missing} |", text(&peer["name"]), text(&peer["version"]))?;
     }
     let mut notes = Vec::new();
     for section in array(&document["sections"]) {
-        write_section(&mut page, section, &mut notes)?;
+        if text(&section["name"]) == COMPARISON {
+            write_comparison(&mut page, section, &mut notes)?;
+        } else {
+            write_section(&mut page, section, &mut notes)?;
+        }
     }
     if !notes.is_empty() {
-        page.push_str("\n## Notes\n\n");
+        page.push_str("\n## Notes\n\nThe words of the peers.\n\n");
         for (number, note) in notes.iter().enumerate() {
             writeln!(page, "{}. {note}", number + 1)?;
         }
     }
     Ok(page)
+}
+
+/// How many requests were answered alike, and every one that was not.
+fn write_comparison(page: &mut String, section: &Value, notes: &mut Vec<String>) -> anyhow::Result<()> {
+    writeln!(
+        page,
+        "\n## {COMPARISON}\n\nThe same requests to both, good and bad ones: status, headers and shape of the answers.\n"
+    )?;
+    let mut alike: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut others = Vec::new();
+    for cell in array(&section["cells"]) {
+        let alike = alike.entry(text(&cell["column"])).or_default();
+        match mark(cell, notes).as_str() {
+            "yes" => *alike += 1,
+            other => others.push(format!("- {} ({}): {other}", text(&cell["row"]), text(&cell["column"]))),
+        }
+    }
+    for (server, number) in alike {
+        writeln!(page, "- {server}: {number} alike")?;
+    }
+    for other in others {
+        writeln!(page, "{other}")?;
+    }
+    Ok(())
 }
 
 fn write_section(page: &mut String, section: &Value, notes: &mut Vec<String>) -> anyhow::Result<()> {
@@ -110,17 +165,19 @@ mod tests {
         let mut limit = cell("ours", "js", "pass", "cannot | at all");
         limit["limit"] = json!(true);
         let cells = [cell("ours", "cosign", "pass", "fine"), limit, cell("theirs", "cosign", "fail", "refused")];
+        let comparison = [cell("token", "Fulcio", "pass", "200"), cell("no token", "Fulcio", "fail", "401 and 400")];
         let document = json!({
-            "date": "2026-11-26", "passed": 2, "failed": 1, "skipped": 0,
+            "date": "2026-11-26", "passed": 2, "limits": 1, "failed": 1, "skipped": 0,
             "peers": [{"name": "cosign", "version": "v3.1.2", "missing": null}, {"name": "oras", "version": "v1", "missing": "no Go"}],
-            "sections": [{"name": "part", "cells": cells}],
+            "sections": [{"name": "part", "cells": cells}, {"name": COMPARISON, "cells": comparison}],
         });
         let page = page(&document)?;
-        assert!(page.contains("on 2026-11-26: 2 passed, 1 failed, 0 skipped"), "{page}");
+        assert!(page.contains("2 passed (1 of them limits of a peer), 1 failed, 0 skipped"), "{page}");
         assert!(page.contains("| ours | yes | limit [1] |"), "{page}");
         assert!(page.contains("| theirs | no [2] | - |"), "{page}");
         assert!(page.contains("1. cannot   at all"), "{page}");
-        assert!(page.contains("| oras | v1 (not installed) |"), "{page}");
+        assert!(page.contains("| oras | v1 (missing) |"), "{page}");
+        assert!(page.contains("- Fulcio: 1 alike\n- no token (Fulcio): no [3]"), "{page}");
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use std::thread;
 use anyhow::{Context as _, bail, ensure};
 use sandbox::{Action, Fault, Sandbox, Service};
 
+use super::compatibility::COMPARISON;
 use super::matrix::Section;
 use super::servers::Real;
 use case::{Case, Expected};
@@ -88,7 +89,7 @@ struct Compared {
 }
 
 pub(crate) fn run(sandbox: &Sandbox, real: &Real) -> anyhow::Result<Section> {
-    let mut section = Section::new("sandbox and real servers");
+    let mut section = Section::new(COMPARISON);
     let mut allowed = Vec::new();
     let compared = thread::scope(|scope| {
         let running = Server::ALL.map(|server| (server, scope.spawn(move || compare_all(server, sandbox, real))));

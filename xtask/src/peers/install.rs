@@ -36,7 +36,7 @@ pub(crate) struct Missing {
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is not installed: {}", self.peer, self.reason)
+        write!(f, "{} is not there: {}", self.peer, self.reason)
     }
 }
 
@@ -50,7 +50,8 @@ impl Toolbox {
         lock.lock().context("cannot lock the cache")?;
         let mut peers = BTreeMap::new();
         for peer in PEERS {
-            let found = if wanted(peer) { install(cache, peer) } else { Err("not asked for".to_owned()) };
+            let found =
+                if wanted(peer) { install(cache, peer) } else { Err("not part of a run with --fast".to_owned()) };
             peers.insert(peer.name, found);
         }
         Ok(Self { peers })
@@ -78,6 +79,17 @@ impl Toolbox {
             Some((peer, found.as_deref().map_err(String::as_str)))
         })
     }
+}
+
+/// Returns the version of a peer; for a Debian package the one that is installed.
+pub(crate) fn version(peer: &Peer) -> String {
+    let Recipe::Debian { package, .. } = &peer.recipe else { return peer.version.to_owned() };
+    let asked = Command::new("dpkg-query").args(["--show", "--showformat=${Version}", package]).output();
+    let answer = asked.ok().filter(|output| output.status.success());
+    answer.map_or_else(
+        || peer.version.to_owned(),
+        |output| format!("{} {}", peer.version, String::from_utf8_lossy(&output.stdout)),
+    )
 }
 
 /// Returns the folder of a peer, installing it where it is not there yet.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::install::{Missing, Toolbox};
+use super::install::{self, Missing, Toolbox};
 
 /// How a cell came out.
 pub(crate) enum Outcome {
@@ -131,6 +131,8 @@ pub(crate) struct PeerLine {
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Counts {
     pub(crate) passed: usize,
+    /// Those of the passed ones that show what a peer cannot do.
+    pub(crate) limits: usize,
     pub(crate) failed: usize,
     pub(crate) skipped: usize,
 }
@@ -139,7 +141,7 @@ impl Matrix {
     pub(crate) fn new(toolbox: &Toolbox) -> Self {
         let line = |(peer, found): (&super::versions::Peer, Result<_, &str>)| PeerLine {
             name: peer.name.to_owned(),
-            version: peer.version.to_owned(),
+            version: install::version(peer),
             missing: found.err().map(ToOwned::to_owned),
         };
         Self { peers: toolbox.iter().map(line).collect(), sections: Vec::new() }
@@ -149,7 +151,10 @@ impl Matrix {
         let mut counts = Counts::default();
         for cell in self.sections.iter().flat_map(|section| &section.cells) {
             match cell.outcome {
-                Outcome::Pass(_) => counts.passed += 1,
+                Outcome::Pass(ref shown) => {
+                    counts.passed += 1;
+                    counts.limits += usize::from(shown.limit);
+                }
                 Outcome::Fail(_) => counts.failed += 1,
                 Outcome::Skipped(_) => counts.skipped += 1,
             }
@@ -157,7 +162,8 @@ impl Matrix {
         counts
     }
 
-    /// The whole matrix as one document.
+    /// The whole matrix as one document. A cell's `outcome` is `pass`, `fail` or `skipped`; a `pass` with `limit` means that the peer
+    /// is known not to be able to, and was seen to say so in `text`.
     pub(crate) fn json(&self, date: &str) -> Value {
         let peers: Vec<Value> = self
             .peers
@@ -170,6 +176,7 @@ impl Matrix {
             "schema": "countersign.dev/peers/v1",
             "date": date,
             "passed": counts.passed,
+            "limits": counts.limits,
             "failed": counts.failed,
             "skipped": counts.skipped,
             "peers": peers,
@@ -192,17 +199,14 @@ impl Cell {
             Outcome::Fail(why) => ("fail", why, false),
             Outcome::Skipped(why) => ("skipped", why, false),
         };
-        let mut cell = json!({
+        json!({
             "row": self.row,
             "column": self.column,
             "outcome": outcome,
+            "limit": limit,
             "text": text,
             "milliseconds": u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
-        });
-        if limit {
-            cell["limit"] = Value::Bool(true);
-        }
-        cell
+        })
     }
 }
 
@@ -267,11 +271,11 @@ mod tests {
     #[test]
     fn only_a_missing_peer_makes_a_cell_skipped() {
         let toolbox = Matrix { peers: Vec::new(), sections: vec![section()] };
-        assert_eq!(toolbox.counts(), Counts { passed: 2, failed: 1, skipped: 1 });
+        assert_eq!(toolbox.counts(), Counts { passed: 2, limits: 1, failed: 1, skipped: 1 });
         let json = toolbox.json("2026-01-01");
         let cells = &json["sections"][0]["cells"];
         assert_eq!(cells[2]["outcome"], "skipped");
-        assert_eq!(cells[2]["text"], "cosign is not installed: no Go");
+        assert_eq!(cells[2]["text"], "cosign is not there: no Go");
         assert_eq!(cells[1]["limit"], true);
         assert_eq!(cells[3]["outcome"], "fail");
     }

@@ -261,7 +261,9 @@ fn note(bench: &Bench<'_>, world: &World, judge: Judge, rows: &[Row], section: &
         Some(Refusal::Identity) if matches!(judge, Judge::Library(Library::RustCosign(_))) => {
             limits::of(judge, row.signer, world.stack.rekor, row.is_index).is_none()
         }
-        _ => true,
+        // Words that it has for good signatures too say nothing.
+        Some(refusal) => limits::of(judge, row.signer, world.stack.rekor, row.is_index) != Some(judge.words(refusal)),
+        None => true,
     };
     let asked: Vec<&Row> = rows.iter().filter(is_asked).collect();
     let answers = judge.ask(bench, world, &asked);
