@@ -8,7 +8,7 @@
 #![expect(clippy::print_stderr, reason = "it is a program")]
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use countersign_verifier::reason::Reason;
 use countersign_verifier::{TrustedRoot, Verifier};
 use jiff::Timestamp;
 use serde_json::json;
+use tempfile::NamedTempFile;
 
 /// Bytes of a file that is verified or signed: it is read whole.
 const ARTIFACT_LIMIT: u64 = 1 << 30;
@@ -150,6 +151,10 @@ fn verify(arguments: &VerifyArguments) -> Result<(), Refusal> {
 }
 
 async fn sign(arguments: SignArguments) -> Result<(), Refusal> {
+    let unwritable = |cause| Refusal::new("unwritable", format!("{}: {cause}", arguments.bundle.display()));
+    // Before anything is logged, and in the folder where it belongs: what is written in part never gets the name.
+    let folder = arguments.bundle.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(unwritable)?;
     let verifier = verifier(arguments.staging, arguments.trusted_root.as_deref())?;
     let config = match &arguments.signing_config {
         Some(path) => SigningConfig::from_json(&read_text(path)?, &path.display().to_string())?,
@@ -167,8 +172,8 @@ async fn sign(arguments: SignArguments) -> Result<(), Refusal> {
         false => signer.sign_file(&bytes).await?,
     };
     // It is written only because it verified.
-    fs::write(&arguments.bundle, &signed.bundle.json)
-        .map_err(|cause| Refusal::new("unwritable", format!("{}: {cause}", arguments.bundle.display())))
+    file.write_all(&signed.bundle.json).and_then(|()| file.as_file().sync_all()).map_err(unwritable)?;
+    file.persist(&arguments.bundle).map(|_| ()).map_err(|failed| unwritable(failed.error))
 }
 
 fn verifier(staging: bool, trusted_root: Option<&Path>) -> Result<Verifier, Refusal> {

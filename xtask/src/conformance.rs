@@ -42,7 +42,7 @@ impl Suite {
 pub(crate) fn run(flags: &ConformanceFlags) -> anyhow::Result<()> {
     let folder = flags.suite.canonicalize().with_context(|| format!("cannot find {}", flags.suite.display()))?;
     let suite = Suite::find(&folder)?;
-    let cache = flags.cache.clone().unwrap_or_else(crate::peers::default_cache);
+    let cache = crate::peers::cache(flags.cache.as_deref())?;
     match suite {
         Suite::Sigstore => sigstore::run(&folder, &cache),
         Suite::Tuf => tuf::run(&folder, &cache),

@@ -58,7 +58,7 @@ impl Bench<'_> {
 pub(crate) fn run(flags: &PeersFlags) -> anyhow::Result<()> {
     let started = Instant::now();
     eprintln!("== peers");
-    let toolbox = Toolbox::install(&cache(flags), |peer| !flags.fast || peer.fast)?;
+    let toolbox = Toolbox::install(&cache(flags.cache.as_deref())?, |peer| !flags.fast || peer.fast)?;
     require(flags, &toolbox)?;
     if flags.install_only {
         for (peer, found) in toolbox.iter() {
@@ -102,7 +102,7 @@ pub(crate) fn run(flags: &PeersFlags) -> anyhow::Result<()> {
 fn plant_faults(flags: &PeersFlags, sound: &Programs, toolbox: &Toolbox) -> anyhow::Result<()> {
     for plant in &flags.plant {
         eprintln!("== planting: {plant:?}");
-        let programs = plant::programs(*plant, sound, &cache(flags))?;
+        let programs = plant::programs(*plant, sound, &cache(flags.cache.as_deref())?)?;
         let folder = tempfile::Builder::new().prefix("countersign-peers-").tempdir()?;
         let bench = Bench { programs: &programs, toolbox, folder: folder.path(), folders: &AtomicUsize::new(0) };
         let sections = run_sections(&bench, &[PeersSection::Replica])?;
@@ -170,16 +170,19 @@ fn report(matrix: &Matrix, flags: &PeersFlags) -> anyhow::Result<()> {
 }
 
 /// Where peers are kept between runs.
-pub(crate) fn cache(flags: &PeersFlags) -> PathBuf {
-    flags.cache.clone().unwrap_or_else(default_cache)
+pub(crate) fn cache(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let folder = named.map_or_else(default_cache, |folder| Ok(folder.to_owned()))?;
+    // Installers of several ecosystems take absolute paths only.
+    std::path::absolute(&folder).with_context(|| format!("cannot find {}", folder.display()))
 }
 
 /// The cache of peers where none is named: outside the target folder, so that a clean build keeps them.
 #[expect(clippy::disallowed_methods, reason = "the cache of this user is where the environment says")]
-pub(crate) fn default_cache() -> PathBuf {
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
-    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map_or_else(home, PathBuf::from);
-    cache.join("countersign").join("peers")
+fn default_cache() -> anyhow::Result<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    let cache = cache.context("there is no home to keep peers in: give --cache DIR")?;
+    Ok(cache.join("countersign").join("peers"))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the page says when the run was")]

@@ -43,13 +43,22 @@ pub fn printable(text: &str, limit: usize) -> String {
     shown
 }
 
-/// Returns what is printed in place of a character from outside: escape sequences, line breaks and bidirectional
-/// overrides would let a registry write into somebody's terminal or log.
+/// Returns what is printed in place of a character from outside: escape sequences, line breaks, bidirectional overrides
+/// and characters that nobody sees would let a registry write into somebody's terminal or log.
 #[must_use]
 pub fn visible(character: char) -> char {
     match character {
         '\n' | '\r' | '\t' => ' ',
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => '\u{fffd}',
+        '\u{ad}'
+        | '\u{34f}'
+        | '\u{61c}'
+        | '\u{115f}'..='\u{1160}'
+        | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' => '\u{fffd}',
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' => '\u{fffd}',
+        '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}' => {
+            '\u{fffd}'
+        }
         c if c.is_control() => '\u{fffd}',
         c => c,
     }
@@ -64,5 +73,9 @@ mod tests {
         assert_eq!(printable("a\u{1b}[2Jb\r\nc\u{202e}d", 40), "a\u{fffd}[2Jb  c\u{fffd}d");
         assert_eq!(printable(&"x".repeat(50), 3), "xxx…");
         assert_eq!(printable("  plain ", 40), "plain");
+        for unseen in ["\u{ad}", "\u{61c}", "\u{2060}", "\u{2066}", "\u{fff9}", "\u{e0041}", "\u{9b}"] {
+            assert_eq!(printable(&format!("a{unseen}b"), 40), "a\u{fffd}b", "{unseen:?}");
+        }
+        assert_eq!(printable("Zürich 東京 🚀", 40), "Zürich 東京 🚀");
     }
 }

@@ -58,7 +58,12 @@ pub(super) fn shape(bytes: &[u8]) -> Result<ShapedBlob, Reason> {
         envelope.check_signatures()?;
     }
 
-    let mut bundle = parse(text).map_err(|e| malformed(&e))?;
+    let mut bundle = match (Bundle::from_json(text), without_line_breaks(text)) {
+        (Ok(bundle), _) => bundle,
+        // Judged from the beginning: what is joined is another document.
+        (Err(_), Some(joined)) => return shape(joined.as_bytes()),
+        (Err(cause), None) => return Err(malformed(&cause)),
+    };
     keep_leaf(&mut bundle)?;
     let statement = statement(&bundle)?;
     let [entry] = bundle.verification_material.tlog_entries.as_slice() else {
@@ -120,13 +125,6 @@ fn check_entry(entry: &EntryOutline, version: Version, has_envelope: bool) -> Re
         return Err(Reason::NoInclusionPromise);
     }
     Ok(())
-}
-
-fn parse(text: &str) -> Result<Bundle, sigstore_types::Error> {
-    Bundle::from_json(text).or_else(|cause| match without_line_breaks(text) {
-        Some(joined) => Bundle::from_json(&joined),
-        None => Err(cause),
-    })
 }
 
 /// Returns the text with the line breaks left out of its base64, where there are any: the program `base64` writes them,

@@ -481,3 +481,29 @@ fn no_shape_of_a_files_signature_is_a_signature_of_an_image() {
     assert_eq!(judge(&BUNDLES.v2.file), "message-signature");
     assert_eq!(judge(&BUNDLES.v1.file), "unsupported-log-entry");
 }
+
+#[test]
+fn content_that_is_hidden_in_a_key_with_a_line_break_is_refused() {
+    let broken = |b: &mut Value| {
+        let certificate = &mut b["verificationMaterial"]["certificate"]["rawBytes"];
+        let text = certificate.as_str().unwrap();
+        let (first, second) = text.split_at(64);
+        *certificate = json!(format!("{first}\n{second}"));
+    };
+    let Logged { file, statement, .. } = BUNDLES.both().into_iter().next().unwrap();
+    assert!(BUNDLES.judge(&changed(file, broken), Artifact::Bytes(FILE)).is_ok(), "base64 may have line breaks");
+    assert_eq!(
+        refusal(file, |b| {
+            broken(b);
+            b["dsse\nEnvelope"] = statement["dsseEnvelope"].clone();
+        }),
+        "malformed-bundle"
+    );
+    assert_eq!(
+        refusal(file, |b| {
+            broken(b);
+            b["verificationMaterial"]["public\nKey"] = json!({"hint": ""});
+        }),
+        "malformed-bundle"
+    );
+}

@@ -64,6 +64,7 @@ pub(crate) fn finish(mut command: Command, limit: Duration) -> anyhow::Result<Ru
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let name = command.get_program().to_string_lossy().into_owned();
     let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+    let _guardian = Guardian::of(&child, "KILL")?;
     let stdout = child.stdout.take().context("standard output")?;
     let stderr = child.stderr.take().context("standard error")?;
     let stdout = thread::spawn(move || read(stdout));
@@ -165,14 +166,15 @@ impl Server {
     }
 }
 
-/// Ends a server when this program is gone, however it went: a port that stays taken would spoil the next run.
+/// Ends a program when this one is gone, however it went: a port that stays taken, or an installation that goes on, would
+/// spoil the next run.
 struct Guardian(Child);
 
 impl Guardian {
-    /// Waits for the end of its standard input, which is this program's end, and then signals the server.
-    fn of(server: &Child, signal: &str) -> anyhow::Result<Self> {
+    /// Waits for the end of its standard input, which is this program's end, and then signals the other one.
+    fn of(program: &Child, signal: &str) -> anyhow::Result<Self> {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", "read -r _; kill -\"$0\" \"$1\"", signal, &server.id().to_string()]);
+        command.args(["-c", "read -r _; kill -\"$0\" \"$1\"", signal, &program.id().to_string()]);
         // Ctrl-C is sent to this program's group, and must not end the guardian first.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         Ok(Self(command.spawn().context("cannot start /bin/sh")?))
@@ -181,7 +183,7 @@ impl Guardian {
 
 impl Drop for Guardian {
     fn drop(&mut self) {
-        // The server is stopped by whoever drops this: nothing is left to guard.
+        // Whoever drops this stops the program, or has seen it end: nothing is left to guard.
         if let Err(error) = self.0.kill().and_then(|()| self.0.wait().map(|_| ())) {
             eprintln!("   a guardian could not be stopped: {error}");
         }
