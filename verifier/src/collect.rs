@@ -3,16 +3,17 @@
 //! Anyone who can push to a repository can attach anything to an image, so what is listed costs at most what the limits
 //! allow: what is left out is counted, and then the answer is "could not decide", never "unsigned".
 
+mod budget;
 mod collector;
 mod survey;
 
+pub use budget::InspectBounds;
+use budget::{ByteBudget, Deadline};
+use collector::{Collector, Listed, OlderTag, WAVE};
 use countersign_oci::{ImageReference, PinnedReference, Registry, RegistryError, limits};
 use countersign_policy::Policy;
 use jiff::Timestamp;
-use tokio::time::Instant;
-
-use collector::{Collector, Listed, OlderTag, WAVE};
-pub use survey::{inspect_beside, inspect_image};
+pub use survey::{inspect_beside, inspect_image, inspect_image_within};
 
 use crate::error::Error;
 use crate::evidence::{Candidate, Content, Evidence, Tally};
@@ -56,7 +57,9 @@ pub async fn verify_image_from(
     // Usage errors first: the registry need not be asked.
     verifier.verify(asked, &Evidence::default(), policy, now)?;
 
-    let collector = Collector { registry, subject: source, deadline: Instant::now() + limits::EVIDENCE_TIME };
+    // Nothing is cut here by the bytes of listings: what is judged is counted wave by wave.
+    let read = ByteBudget::new(u64::MAX);
+    let collector = Collector { registry, subject: source, deadline: Deadline::of_evidence(), read: &read };
     let mut evidence = Evidence::default();
     let Some(listed) = collector.list(&mut evidence).await else {
         return Ok(verifier.conclude(asked, Judged::default(), &evidence, policy));
@@ -86,7 +89,7 @@ impl Question<'_> {
         let mut spent = 0_u64;
         let mut examined = 0;
         for wave in listed.descriptors.chunks(WAVE) {
-            if spent > limits::EVIDENCE_BYTES || Instant::now() >= collector.deadline {
+            if spent > limits::EVIDENCE_BYTES || collector.deadline.is_past() {
                 break;
             }
             let (candidates, bytes) = collector.fetch_all(wave).await;

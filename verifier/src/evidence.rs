@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use countersign_oci::index::{Descriptor, ImageManifest};
-use countersign_oci::{Digest, media_type};
+use countersign_oci::{Digest, media_type, printable};
 use serde::Serialize;
 
 #[cfg(feature = "registry")]
@@ -185,7 +185,13 @@ pub fn bundle_layer(manifest: &ImageManifest, subject: Digest) -> Result<&Descri
     match manifest.layers.as_slice() {
         [layer] if is_bundle_type(&layer.media_type) => Ok(layer),
         layers if is_bundle_type(artifact_type) => {
-            let detail = format!("a bundle's manifest has one layer that is a bundle, this has {}", layers.len());
+            let detail = match layers {
+                [layer] => {
+                    let kind = printable(&layer.media_type, 100);
+                    format!("the one layer of a bundle's manifest is a bundle, this one is of type `{kind}`")
+                }
+                _ => format!("a bundle's manifest has one layer, this has {}", layers.len()),
+            };
             not(Reason::MalformedReferrer { detail })
         }
         _ => not(Reason::Foreign { artifact_type: artifact_type.to_owned() }),

@@ -34,9 +34,10 @@ pub const EVIDENCE_TIME: Duration = Duration::from_secs(60);
 pub const INSPECT_DEPTH: usize = 4;
 /// Manifests of one image that are shown, indexes included: real ones have a few dozen.
 pub const INSPECT_MANIFESTS: usize = 512;
-/// Referrers of one image that are shown, those of its children included.
-pub const INSPECT_REFERRERS: usize = 20_000;
-/// Bytes of everything beside one image and its children that are read to show it.
+/// Referrers of one image that are shown, those of its children included: real ones have a few for each child, and with
+/// long texts these are some MB of JSON where they are not opened.
+pub const INSPECT_REFERRERS: usize = 2_000;
+/// Bytes of everything that is read to show one image with its children: manifests, listings and bundles.
 pub const INSPECT_BYTES: u64 = 256 << 20;
 /// Wall clock for showing one image with its children.
 pub const INSPECT_TIME: Duration = Duration::from_secs(120);

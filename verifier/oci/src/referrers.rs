@@ -35,6 +35,8 @@ pub struct Referrers {
     pub truncated: Option<Truncation>,
     /// How many entries were no descriptors.
     pub malformed: usize,
+    /// How many bytes were read for it.
+    pub bytes: u64,
 }
 
 /// A place where referrers are kept.
@@ -297,6 +299,7 @@ impl Listing {
             source,
             truncated: self.truncated,
             malformed: self.malformed,
+            bytes: self.bytes,
         }
     }
 }

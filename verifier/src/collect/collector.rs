@@ -2,11 +2,12 @@
 
 use countersign_oci::index::{Descriptor, Manifest};
 use countersign_oci::{
-    ImageReference, PinnedReference, RawManifest, Referrers, ReferrersSource, Registry, RegistryError, Tag, limits,
+    ImageReference, PinnedReference, RawManifest, Referrers, ReferrersSource, Registry, RegistryError, Tag, Truncation,
+    limits,
 };
 use futures_util::{StreamExt as _, stream};
-use tokio::time::Instant;
 
+use super::budget::{ByteBudget, Deadline};
 use super::{chain, failed};
 use crate::error::Error;
 use crate::evidence::{Candidate, Content, Evidence, Gap, Place, bundle_layer, is_bundle_type};
@@ -18,13 +19,15 @@ pub(super) const WAVE: usize = 32;
 const CONCURRENT: usize = 16;
 
 /// What an unreadable candidate costs of [`limits::EVIDENCE_BYTES`]: 1,024 of them use it up.
-const UNREADABLE_BYTES: u64 = 64 << 10;
+pub(super) const UNREADABLE_BYTES: u64 = 64 << 10;
 
 /// Reads what lies beside one digest, until a deadline.
 pub(super) struct Collector<'a> {
     pub(super) registry: &'a Registry,
     pub(super) subject: &'a PinnedReference,
-    pub(super) deadline: Instant,
+    pub(super) deadline: Deadline,
+    /// Pays for what is read apart from candidates, which [`Collector::fetch_all`] counts.
+    pub(super) read: &'a ByteBudget,
 }
 
 /// The referrers that are listed, and where.
@@ -61,14 +64,22 @@ impl Collector<'_> {
     pub(super) async fn list(&self, evidence: &mut Evidence) -> Option<Listed> {
         match self.in_time(self.registry.referrers(self.subject)).await {
             Ok(referrers) => {
+                self.read.spend(bytes_of(&referrers));
                 note_places(&referrers, evidence);
                 let mut descriptors = referrers.descriptors;
+                // Nobody asks for these, and a hostile list is mostly that.
+                for descriptor in &mut descriptors {
+                    descriptor.annotations.clear();
+                    descriptor.urls.clear();
+                    descriptor.platform = None;
+                }
                 // A stable sort: among equals the registry's order stays, and it decides nothing but the order of work.
                 descriptors.sort_by_key(|descriptor| !claims_a_bundle(descriptor));
                 let by_api = referrers.source == ReferrersSource::Api;
                 Some(Listed { descriptors, by_api, place: evidence.looked_at.len().saturating_sub(1) })
             }
             Err(gap) => {
+                self.read.spend(UNREADABLE_BYTES);
                 evidence.looked_at.push(Place::new("referrers", format!("the list failed: {}", gap.detail)));
                 evidence.gaps.push(gap);
                 None
@@ -142,9 +153,15 @@ impl Collector<'_> {
             }
         };
         match self.in_time(answer).await {
-            Ok(Some(raw)) => (place("present".to_owned()), Ok(Some(raw))),
+            Ok(Some(raw)) => {
+                self.read.spend(raw.bytes.len() as u64);
+                (place("present".to_owned()), Ok(Some(raw)))
+            }
             Ok(None) => (place("absent".to_owned()), Ok(None)),
-            Err(gap) => (place(gap.detail.clone()), Err(gap)),
+            Err(gap) => {
+                self.read.spend(UNREADABLE_BYTES);
+                (place(gap.detail.clone()), Err(gap))
+            }
         }
     }
 
@@ -155,6 +172,7 @@ impl Collector<'_> {
         match self.in_time(self.registry.referrers_tag(self.subject)).await {
             Ok(None) => (place("404".to_owned()), None),
             Ok(Some(referrers)) => {
+                self.read.spend(bytes_of(&referrers));
                 let known: std::collections::HashSet<_> = listed.descriptors.iter().map(|known| known.digest).collect();
                 let hidden = referrers.descriptors.iter().filter(|entry| !known.contains(&entry.digest)).count();
                 let answer = referrers.looked_at.first().map_or("200", |place| place.answer.as_str());
@@ -164,7 +182,10 @@ impl Collector<'_> {
                 };
                 (place(found), None)
             }
-            Err(gap) => (place(gap.detail.clone()), Some(gap)),
+            Err(gap) => {
+                self.read.spend(UNREADABLE_BYTES);
+                (place(gap.detail.clone()), Some(gap))
+            }
         }
     }
 
@@ -177,22 +198,22 @@ impl Collector<'_> {
     }
 
     pub(super) async fn in_time<T>(&self, request: impl Future<Output = Result<T, RegistryError>>) -> Result<T, Gap> {
-        match tokio::time::timeout_at(self.deadline, request).await {
+        match tokio::time::timeout_at(self.deadline.at, request).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(Gap::new(chain(&error), error.code(), error.retryable())),
-            Err(_) => Err(Gap::new(out_of_time(), "evidence-timeout", true)),
+            Err(_) => Err(Gap::new(self.deadline.used_up(), "evidence-timeout", true)),
         }
     }
 
     async fn within<T>(&self, request: impl Future<Output = Result<T, RegistryError>>) -> Result<T, Reason> {
-        match tokio::time::timeout_at(self.deadline, request).await {
+        match tokio::time::timeout_at(self.deadline.at, request).await {
             Ok(Ok(answer)) => Ok(answer),
             // What its author wrote is judged; what the registry did to it only keeps it from being seen.
             Ok(Err(error)) if matches!(error.code(), "manifest-malformed" | "too-large") => {
                 Err(Reason::MalformedReferrer { detail: chain(&error) })
             }
             Ok(Err(error)) => Err(Reason::Unreadable { detail: chain(&error) }),
-            Err(_) => Err(Reason::Unreadable { detail: out_of_time() }),
+            Err(_) => Err(Reason::Unreadable { detail: self.deadline.used_up() }),
         }
     }
 }
@@ -217,6 +238,10 @@ fn note_places(referrers: &Referrers, evidence: &mut Evidence) {
     }
 }
 
-fn out_of_time() -> String {
-    format!("the time for looking at evidence ({} s) is used up", limits::EVIDENCE_TIME.as_secs())
+/// What a list cost: one that is cut for its size as much as was let in.
+fn bytes_of(referrers: &Referrers) -> u64 {
+    match referrers.truncated {
+        Some(Truncation::Bytes) => limits::REFERRERS_BYTES,
+        _ => referrers.bytes,
+    }
 }

@@ -51,6 +51,8 @@ pub struct ManifestView {
     pub older_tags: Vec<OlderTagView>,
     /// How many referrers were not opened because a limit was reached.
     pub not_examined: usize,
+    /// How many of them are not shown either.
+    pub referrers_omitted: usize,
     /// What could not be seen.
     pub gaps: Vec<Gap>,
     /// The entries of an index.

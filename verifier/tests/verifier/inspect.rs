@@ -2,6 +2,7 @@
 
 use countersign_oci::index::{Descriptor, Platform};
 use countersign_oci::{Digest, ImageReference, Tag, limits};
+use countersign_verifier::InspectBounds;
 use countersign_verifier::inspect::{self, Inspection, ManifestView, ReferrerView};
 use sandbox::{Action, Fault, Options, RekorVersion, Service, digest_of};
 use serde_json::{Value, json};
@@ -267,7 +268,12 @@ async fn ten_thousand_referrers_end_and_are_counted() {
     world.sandbox.registry().put_manifest("octo/app", &tag, INDEX, text);
     let inspection = look(&world, &reference).await;
     let index = inspection.manifest.as_ref().unwrap();
-    assert_eq!(index.referrers.len(), limits::REFERRERS_DESCRIPTORS);
+    assert_eq!(index.referrers.len(), limits::INSPECT_REFERRERS);
+    let omitted = limits::REFERRERS_DESCRIPTORS - limits::INSPECT_REFERRERS;
+    assert_eq!((index.referrers_omitted, index.not_examined), (omitted, omitted));
+    let places = places(index);
+    assert!(places.iter().any(|place| place.ends_with(&format!(", {omitted} more not shown"))), "{places:#?}");
+    assert!(serde_json::to_vec(&inspection).unwrap().len() < 10_000_000);
     assert!(index.gaps.iter().any(|gap| gap.code == "referrers-truncated"), "{:?}", index.gaps);
     assert_eq!(kinds(&index.referrers).iter().filter(|kind| **kind == "foreign").count(), 1);
     assert!(!inspection.is_whole());
@@ -303,6 +309,86 @@ async fn nested_and_endless_indexes_are_shown_as_far_as_the_limits_go() {
     assert_eq!(index.children.len() + 1, limits::INSPECT_MANIFESTS);
     assert_eq!(index.children.len() + index.children_omitted, many.len());
     assert!(!wide.is_whole());
+}
+
+/// An index of indexes, each with many entries.
+fn put_wide_tree(world: &World, indexes: u32, entries: u32) -> ImageReference {
+    let child = |number: u32| {
+        let entry = |entry: u32| {
+            let digest = Digest::of(&[number.to_le_bytes(), entry.to_le_bytes()].concat());
+            json!({"mediaType": "text/plain", "digest": digest, "size": 1, "annotations": {"a": "b"}})
+        };
+        let entries: Vec<Value> = (0..entries).map(entry).collect();
+        let (digest, size) = put_index(world, "octo/app", &format!("child-{number}"), &json!(entries));
+        json!({"mediaType": INDEX, "digest": digest, "size": size})
+    };
+    let children: Vec<Value> = (0..indexes).map(child).collect();
+    put_index(world, "octo/app", "tree", &json!(children));
+    reference(world, "octo/app:tree")
+}
+
+async fn look_within(world: &World, reference: &ImageReference, bounds: &InspectBounds) -> Inspection {
+    countersign_verifier::inspect_image_within(&world.registry, reference, None, bounds).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_index_of_wide_indexes_is_cut_to_what_is_shown_in_all() {
+    let world = World::start(api(true));
+    let tree = put_wide_tree(&world, 6, 100);
+    let mut bounds = InspectBounds::default();
+    bounds.manifests = 20;
+    let inspection = look_within(&world, &tree, &bounds).await;
+    let index = inspection.manifest.as_ref().unwrap();
+    let below: Vec<(usize, usize)> =
+        index.children.iter().map(|child| (child.children.len(), child.children_omitted)).collect();
+    assert_eq!(below, [(13, 87), (0, 100), (0, 100), (0, 100), (0, 100), (0, 100)]);
+    assert_eq!(inspection.error.as_ref().unwrap().message, "587 things could not be seen");
+}
+
+#[tokio::test]
+async fn manifests_and_lists_count_among_the_bytes_and_what_is_beyond_them_is_named() {
+    let world = World::start(api(true));
+    let tree = put_wide_tree(&world, 12, 100);
+    let mut bounds = InspectBounds::default();
+    bounds.bytes = 30_000;
+    let inspection = look_within(&world, &tree, &bounds).await;
+    let index = inspection.manifest.as_ref().unwrap();
+    let unread: Vec<&str> =
+        index.children.iter().filter_map(|child| child.unreadable.as_ref()).map(|gap| gap.code.as_str()).collect();
+    assert!((4..12).contains(&unread.len()) && unread.iter().all(|code| *code == "inspect-too-large"), "{unread:?}");
+    assert!(!inspection.is_whole());
+
+    let (image, reference) = world.push("octo/app");
+    for number in 0..40 {
+        attach(&world, "octo/app", image.digest(), &format!("application/example; n={number}"), b"{}");
+    }
+    // The index, and then the list alone.
+    bounds.bytes = image.index.bytes.len() as u64 + 1_000;
+    let inspection = look_within(&world, &reference, &bounds).await;
+    let index = inspection.manifest.as_ref().unwrap();
+    assert_eq!((index.referrers.len(), index.not_examined, index.referrers_omitted), (40, 40, 0));
+    assert!(index.children.iter().all(|child| child.unreadable.is_some()));
+}
+
+#[tokio::test]
+async fn referrers_are_shown_up_to_a_number_for_the_whole_image() {
+    let world = World::start(api(true));
+    let (image, reference) = world.push("octo/app");
+    for number in 0..6 {
+        attach(&world, "octo/app", image.digest(), &format!("application/example; n={number}"), b"{}");
+        let child = &image.platforms[0].manifest.digest;
+        attach(&world, "octo/app", child, &format!("application/example; n={number}"), b"{}");
+    }
+    let mut bounds = InspectBounds::default();
+    bounds.referrers = 8;
+    let inspection = look_within(&world, &reference, &bounds).await;
+    let index = inspection.manifest.as_ref().unwrap();
+    let child = &index.children[0];
+    assert_eq!((index.referrers.len(), index.not_examined), (6, 0));
+    assert_eq!((child.referrers.len(), child.not_examined, child.referrers_omitted), (2, 4, 4));
+    let places = places(child);
+    assert!(places.contains(&"referrers API: 200, 6 entries: 2 foreign, 4 more not shown".to_owned()), "{places:#?}");
+    assert_eq!(inspection.error.as_ref().unwrap().message, "4 things could not be seen");
 }
 
 #[tokio::test]
