@@ -54,7 +54,7 @@ pub(crate) struct SignArguments {
     references: Vec<String>,
 
     /// What one statement, and so one log entry, covers: an image with everything in it, one digest, or all of this call. Verifiers on
-    /// the crate `sigstore` (Rust) accept `digest` for everything, the others for the first digest only.
+    /// the crate `sigstore` (Rust) look at the first digest of a statement only: `digest` serves them.
     #[arg(long, value_name = "image|digest|release", default_value = "image")]
     statement: StatementForm,
 

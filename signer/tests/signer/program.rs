@@ -280,7 +280,7 @@ fn the_help_says_how_to_get_a_token_and_how_not_to_pass_it() {
         "list of processes",
         "curl -sSf",
         "$ACTIONS_ID_TOKEN_REQUEST_URL&audience=sigstore",
-        "jq -r .value",
+        "jq -rj .value",
         "Exit codes: 0",
     ] {
         assert!(help.contains(part), "{part}: {help}");
