@@ -3,6 +3,7 @@
 //! # Map
 //!
 //! * [`sign`]: the whole call, from references to attached signatures
+//! * [`image_index`]: the index of a release, built from what the jobs of its platforms pushed; pure
 //! * [`subjects`], [`statement`], [`referrer`]: what is signed and how it is stored, pure and byte for byte
 //! * [`blob`]: the same for one file, or a statement that somebody else wrote
 //! * [`identity`]: the identity token; [`services`]: certificate authority, log and timestamp authority
@@ -41,6 +42,7 @@ mod attach;
 pub mod blob;
 pub mod error;
 pub mod identity;
+pub mod image_index;
 pub mod referrer;
 mod resolve;
 pub mod self_verification;
