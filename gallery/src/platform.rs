@@ -40,12 +40,12 @@ pub(crate) fn candidates<'a>(index: &'a ImageIndex, wanted: &Platform) -> Candid
     for descriptor in index.manifests.iter().filter(|descriptor| !is_attestation(descriptor)) {
         let nested = matches!(descriptor.media_type.as_str(), media_type::OCI_INDEX | media_type::DOCKER_LIST);
         match &descriptor.platform {
-            Some(platform) if nested && matches(platform, wanted) => found.nested.push(descriptor),
+            Some(platform) if nested && platform.serves(wanted) => found.nested.push(descriptor),
             None if nested => found.nested.push(descriptor),
             _ if nested => {}
             Some(platform) => {
                 found.available.push(platform.clone());
-                if matches(platform, wanted) && found.image.is_none() {
+                if platform.serves(wanted) && found.image.is_none() {
                     found.image = Some(descriptor);
                 }
             }
@@ -58,14 +58,6 @@ pub(crate) fn candidates<'a>(index: &'a ImageIndex, wanted: &Platform) -> Candid
     found
 }
 
-/// Whether something for one platform is for another. Variants are equal or both the architecture's default.
-pub(crate) fn matches(found: &Platform, wanted: &Platform) -> bool {
-    found.os == wanted.os
-        && found.architecture == wanted.architecture
-        && variant(&found.architecture, found.variant.as_deref())
-            == variant(&wanted.architecture, wanted.variant.as_deref())
-}
-
 impl ImageConfig {
     /// The platform that the config states.
     pub(crate) fn platform(&self) -> Platform {
@@ -73,16 +65,6 @@ impl ImageConfig {
         platform.variant = self.variant.clone().filter(|variant| !variant.is_empty());
         platform
     }
-}
-
-fn variant<'a>(architecture: &str, variant: Option<&'a str>) -> &'a str {
-    let default = match architecture {
-        "arm64" => "v8",
-        "arm" => "v7",
-        "amd64" => "v1",
-        _ => "",
-    };
-    variant.filter(|variant| !variant.is_empty()).unwrap_or(default)
 }
 
 fn is_attestation(descriptor: &Descriptor) -> bool {

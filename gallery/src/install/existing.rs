@@ -7,7 +7,6 @@ use countersign_policy::Policy;
 use super::{InstallError, Request};
 use crate::index::EntryKind;
 use crate::integrity::Requirement;
-use crate::platform;
 use crate::source::Source;
 use crate::store::{Installed, Metadata, Receipt, State, Store, StoreError};
 
@@ -107,7 +106,7 @@ fn outdated(installed: &Installed, request: &Request<'_>, requirement: Requireme
         found.push(Outdated::Policy);
     }
     let wanted = &request.platform;
-    if !receipt.platform.parse().is_ok_and(|platform| platform::matches(&platform, wanted)) {
+    if !receipt.platform.parse::<Platform>().is_ok_and(|platform| platform.serves(wanted)) {
         let installed = receipt.platform.clone();
         found.push(Outdated::Platform { installed, wanted: Box::new(wanted.clone()) });
     }

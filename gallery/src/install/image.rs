@@ -95,7 +95,7 @@ impl Image {
         let config: ImageConfig =
             serde_json::from_slice(&bytes).map_err(|source| InstallError::ImageConfig { digest, source })?;
         let platform = config.platform();
-        if !platform::matches(&platform, wanted) {
+        if !platform.serves(wanted) {
             return Err(InstallError::WrongPlatform {
                 digest,
                 wanted: Box::new(wanted.clone()),
