@@ -3,11 +3,15 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
+use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::builder::Resettable;
 use clap::error::ErrorKind;
 use clap::{Arg, Command, Parser};
+use countersign_oci::http::Time;
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::Exit;
@@ -144,6 +148,30 @@ pub fn completions(command: &mut clap::Command, shell: Shell) -> Exit {
 #[expect(clippy::disallowed_methods, reason = "the edge where the clock is read and passed in")]
 pub fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
+}
+
+/// Returns the machine's time, for budgets.
+#[must_use]
+pub fn time() -> Arc<dyn Time> {
+    Arc::new(MachineTime { started: tokio::time::Instant::now() })
+}
+
+struct MachineTime {
+    started: tokio::time::Instant,
+}
+
+impl Time for MachineTime {
+    fn now(&self) -> jiff::Timestamp {
+        now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn sleep(&self, pause: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(tokio::time::sleep(pause))
+    }
 }
 
 #[cfg(test)]

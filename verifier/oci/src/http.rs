@@ -4,6 +4,7 @@
 //! [`next_hop`] for every step.
 
 mod address;
+mod budget;
 mod redirect;
 mod retry;
 mod tls;
@@ -16,6 +17,7 @@ use reqwest::{NoProxy, Proxy};
 
 pub(crate) use address::is_loopback;
 pub use address::{PlainHttp, is_loopback_host};
+pub use budget::{Budget, Time};
 pub(crate) use redirect::shown;
 pub use redirect::{MAX_REDIRECTS, RedirectRefusal, next_hop, same_origin};
 pub use retry::{RetryPolicy, retry_after};
