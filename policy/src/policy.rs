@@ -120,6 +120,18 @@ impl Policy {
         &self.require
     }
 
+    /// Returns this policy with further demands. What it requires already stays: of an annotation that both name, its own value counts.
+    #[must_use]
+    pub fn requiring(&self, more: Require) -> Self {
+        let mut policy = self.clone();
+        policy.require.tag |= more.tag;
+        policy.require.repository |= more.repository;
+        for (key, value) in more.annotations {
+            policy.require.annotations.entry(key).or_insert(value);
+        }
+        policy
+    }
+
     /// Returns the only root this policy believes, where it says so.
     pub fn trust(&self) -> Option<&Trust> {
         self.trust.as_ref()

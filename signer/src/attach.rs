@@ -8,6 +8,7 @@ use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 
 use crate::error::SignError;
+use crate::existing::place;
 use crate::referrer::ReferrerManifest;
 use crate::services::SignedBundle;
 use crate::statement::{BoundSubject, PlannedStatement};
@@ -20,6 +21,8 @@ const PARALLEL: usize = 32;
 pub(crate) struct Verified {
     pub(crate) statement: PlannedStatement,
     pub(crate) bundle: SignedBundle,
+    /// The time that the referrer manifests name: a call that is repeated with the same bundle writes the same manifests.
+    pub(crate) created: Timestamp,
 }
 
 /// What came of attaching: for each statement and subject the referrer manifest, where it is in place, and everything that failed.
@@ -30,8 +33,8 @@ pub(crate) struct Attached {
 }
 
 /// Proves that every repository can be written to, by pushing the blob that every referrer manifest needs anyway.
-pub(crate) async fn prove_writes(pusher: &Pusher, repositories: Vec<&Repository>) -> Vec<SignError> {
-    let proofs = join_all(repositories.into_iter().map(|repository| async move {
+pub(crate) async fn prove_writes(pusher: &Pusher, repositories: &BTreeSet<Repository>) -> Vec<SignError> {
+    let proofs = join_all(repositories.iter().map(|repository| async move {
         let refused = |source| SignError::WriteRefused { repository: repository.clone(), source: Box::new(source) };
         pusher.prove_write(repository).await.map_err(refused)
     }));
@@ -40,10 +43,10 @@ pub(crate) async fn prove_writes(pusher: &Pusher, repositories: Vec<&Repository>
 
 /// Attaches each bundle to each of its subjects: one blob for each repository, then all manifests, then, where a registry keeps no list
 /// of referrers, the referrers tags. What fails does not stop the rest.
-pub(crate) async fn attach(pusher: &Pusher, verified: &[Verified], created: Timestamp) -> Attached {
+pub(crate) async fn attach(pusher: &Pusher, verified: &[Verified], signatures: Option<&Repository>) -> Attached {
     let mut failures = Vec::new();
-    let blobs = push_blobs(pusher, verified, &mut failures).await;
-    let manifests = push_manifests(pusher, verified, &blobs, created, &mut failures).await;
+    let blobs = push_blobs(pusher, verified, signatures, &mut failures).await;
+    let manifests = push_manifests(pusher, verified, signatures, &blobs, &mut failures).await;
     let mut referrers: Vec<Vec<Option<Digest>>> =
         verified.iter().map(|one| vec![None; one.statement.subjects.len()]).collect();
     for (position, subject, digest) in list_referrers(pusher, manifests, &mut failures).await {
@@ -55,11 +58,19 @@ pub(crate) async fn attach(pusher: &Pusher, verified: &[Verified], created: Time
 /// The statements and repositories whose bundle is in place.
 type Blobs<'a> = BTreeSet<(usize, &'a Repository)>;
 
-async fn push_blobs<'a>(pusher: &Pusher, verified: &'a [Verified], failures: &mut Vec<SignError>) -> Blobs<'a> {
+async fn push_blobs<'a>(
+    pusher: &Pusher,
+    verified: &'a [Verified],
+    signatures: Option<&'a Repository>,
+    failures: &mut Vec<SignError>,
+) -> Blobs<'a> {
     let wanted: Blobs<'a> = verified
         .iter()
         .enumerate()
-        .flat_map(|(position, one)| one.statement.subjects.iter().map(move |bound| (position, &bound.repository)))
+        .flat_map(|(position, one)| {
+            let subjects = one.statement.subjects.iter();
+            subjects.map(move |bound| (position, signatures.unwrap_or(&bound.repository)))
+        })
         .collect();
     let outcomes: Vec<_> = stream::iter(wanted)
         .map(|(position, repository)| async move {
@@ -90,21 +101,24 @@ struct InPlace {
 async fn push_manifests(
     pusher: &Pusher,
     verified: &[Verified],
+    signatures: Option<&Repository>,
     blobs: &Blobs<'_>,
-    created: Timestamp,
     failures: &mut Vec<SignError>,
 ) -> Vec<InPlace> {
     let wanted = verified.iter().enumerate().flat_map(|(position, one)| {
         let subjects = one.statement.subjects.iter().enumerate();
         subjects.map(move |(subject, bound)| (position, subject, bound))
     });
-    let wanted: Vec<_> =
-        wanted.filter(|(position, _, bound)| blobs.contains(&(*position, &bound.repository))).collect();
+    let in_place =
+        |position: usize, bound: &BoundSubject| blobs.contains(&(position, signatures.unwrap_or(&bound.repository)));
+    let wanted: Vec<_> = wanted.filter(|(position, _, bound)| in_place(*position, bound)).collect();
     let outcomes: Vec<_> = stream::iter(wanted)
         .map(|(position, subject, bound)| async move {
-            let manifest = ReferrerManifest::new(&bound.subject, &verified[position].bundle.json, created);
-            let pushed = push_manifest(pusher, bound, &manifest).await?;
-            Ok(InPlace { position, subject, reference: bound.reference(), manifest, pushed })
+            let Verified { bundle, created, .. } = &verified[position];
+            let manifest = ReferrerManifest::new(&bound.subject, &bundle.json, *created);
+            let reference = place(&bound.reference(), signatures);
+            let pushed = push_manifest(pusher, &reference, &manifest).await?;
+            Ok(InPlace { position, subject, reference, manifest, pushed })
         })
         .buffer_unordered(PARALLEL)
         .collect()
@@ -114,14 +128,14 @@ async fn push_manifests(
 
 async fn push_manifest(
     pusher: &Pusher,
-    bound: &BoundSubject,
+    subject: &PinnedReference,
     manifest: &ReferrerManifest,
 ) -> Result<Pushed, SignError> {
     let target = ManifestTarget::Digest(manifest.digest);
-    let pushed = pusher.push_manifest(&bound.repository, target, manifest.bytes.clone(), media_type::OCI_MANIFEST);
+    let pushed = pusher.push_manifest(subject.repository(), target, manifest.bytes.clone(), media_type::OCI_MANIFEST);
     pushed.await.map_err(|source| SignError::Registry {
         action: "push the signature of",
-        reference: bound.reference().to_string(),
+        reference: subject.to_string(),
         source: Box::new(source),
     })
 }

@@ -40,7 +40,9 @@
 
 mod attach;
 pub mod blob;
+mod demand;
 pub mod error;
+mod existing;
 pub mod identity;
 pub mod image_index;
 pub mod referrer;
@@ -48,6 +50,8 @@ mod resolve;
 pub mod self_verification;
 pub mod services;
 pub mod sign;
+mod signing;
+pub mod state;
 pub mod statement;
 pub mod subjects;
 

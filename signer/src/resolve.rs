@@ -23,13 +23,6 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// The repositories that have everything that was named in them. Only these may be written to: many registries create what is
-    /// misspelt.
-    pub(crate) fn complete_repositories(&self) -> Vec<&Repository> {
-        let failed = |repository: &Repository| self.failures.iter().any(|(other, _)| other == repository);
-        self.release.repositories().into_iter().filter(|repository| !failed(repository)).collect()
-    }
-
     /// Returns what is to be signed; if anything failed, every failure instead.
     pub(crate) fn complete(self) -> Result<(Vec<NamedImage>, Release), Vec<SignError>> {
         if self.failures.is_empty() {
@@ -39,48 +32,74 @@ impl Reading {
     }
 }
 
-/// Resolves each tag once, walks each index, and makes sure that every manifest in it exists. A reference that fails does not stop the
-/// others.
-pub(crate) async fn read(registry: &Registry, request: &SignRequest) -> Reading {
-    let mut reading = Reading::default();
+/// What the references themselves stand for: each tag resolved once, each manifest read. What is in an index was not looked at yet.
+#[derive(Default)]
+pub(crate) struct Roots {
+    reading: Reading,
+    named: Vec<Named>,
+}
+
+/// Reads what was named. A reference that fails does not stop the others.
+pub(crate) async fn roots(registry: &Registry, request: &SignRequest) -> Roots {
+    let mut roots = Roots::default();
     let resolved: Vec<_> = stream::iter(&request.references)
         .map(|reference| resolve(registry, reference))
         .buffered(REFERENCES)
         .collect()
         .await;
-    let mut named: Vec<Named> = Vec::new();
     for (reference, outcome) in request.references.iter().zip(resolved) {
         match outcome {
             Ok(one) => {
-                reading.images.push(NamedImage { reference: reference.clone(), digest: one.pinned.digest() });
-                merge(&mut named, one);
+                roots.reading.images.push(NamedImage { reference: reference.clone(), digest: one.pinned.digest() });
+                merge(&mut roots.named, one);
             }
-            Err(failure) => reading.failures.push((reference.repository().clone(), failure)),
+            Err(failure) => roots.reading.failures.push((reference.repository().clone(), failure)),
         }
     }
-    let walked: Vec<_> = stream::iter(named)
-        .map(|named| async move {
-            let repository = named.pinned.repository().clone();
-            let tags = named.tags.clone();
-            (repository, tags, walk(registry, named, request.index_only).await)
-        })
-        .buffered(REFERENCES)
-        .collect()
-        .await;
-    for (repository, tags, outcome) in walked {
-        match outcome {
-            Ok(subjects) => reading.release.add(repository, tags, subjects),
-            Err(failure) => reading.failures.push((repository, failure)),
-        }
+    roots
+}
+
+impl Roots {
+    /// The manifests that were named.
+    pub(crate) fn pinned(&self) -> Vec<PinnedReference> {
+        self.named.iter().map(|named| named.pinned.clone()).collect()
     }
-    reading
+
+    /// The repositories that have everything that was named in them. Only these may be written to: many registries create what is
+    /// misspelt.
+    pub(crate) fn complete_repositories(&self) -> BTreeSet<Repository> {
+        let failed = |repository: &Repository| self.reading.failures.iter().any(|(other, _)| other == repository);
+        let named = self.named.iter().map(|named| named.pinned.repository());
+        named.filter(|repository| !failed(repository)).cloned().collect()
+    }
+
+    /// Walks each index, and makes sure that every manifest in it exists. An image that fails does not stop the others.
+    pub(crate) async fn walk(self, registry: &Registry, index_only: bool) -> Reading {
+        let Self { mut reading, named } = self;
+        let walked: Vec<_> = stream::iter(named)
+            .map(|named| async move {
+                let repository = named.pinned.repository().clone();
+                let tags = named.tags.clone();
+                (repository, tags, walk(registry, named, index_only).await)
+            })
+            .buffered(REFERENCES)
+            .collect()
+            .await;
+        for (repository, tags, outcome) in walked {
+            match outcome {
+                Ok(subjects) => reading.release.add(repository, tags, subjects),
+                Err(failure) => reading.failures.push((repository, failure)),
+            }
+        }
+        reading
+    }
 }
 
 /// A manifest in a repository, with every tag that was named for it.
 struct Named {
     pinned: PinnedReference,
     tags: BTreeSet<Tag>,
-    manifest: Option<RawManifest>,
+    manifest: RawManifest,
 }
 
 async fn resolve(registry: &Registry, reference: &ImageReference) -> Result<Named, SignError> {
@@ -89,31 +108,22 @@ async fn resolve(registry: &Registry, reference: &ImageReference) -> Result<Name
         reference: reference.to_string(),
         source: Box::new(source),
     })?;
-    Ok(Named {
-        pinned: resolved.pinned,
-        tags: reference.tag().cloned().into_iter().collect(),
-        manifest: resolved.manifest,
-    })
+    let manifest = match resolved.manifest {
+        Some(manifest) => manifest,
+        None => read_manifest(registry, &resolved.pinned).await?,
+    };
+    Ok(Named { pinned: resolved.pinned, tags: reference.tag().cloned().into_iter().collect(), manifest })
 }
 
 fn merge(named: &mut Vec<Named>, one: Named) {
     match named.iter_mut().find(|known| known.pinned == one.pinned) {
-        Some(known) => {
-            known.tags.extend(one.tags);
-            if known.manifest.is_none() {
-                known.manifest = one.manifest;
-            }
-        }
+        Some(known) => known.tags.extend(one.tags),
         None => named.push(one),
     }
 }
 
 async fn walk(registry: &Registry, named: Named, index_only: bool) -> Result<Vec<Subject>, SignError> {
-    let Named { pinned, manifest, .. } = named;
-    let raw = match manifest {
-        Some(raw) => raw,
-        None => read_manifest(registry, &pinned).await?,
-    };
+    let Named { pinned, manifest: raw, .. } = named;
     let first = Subject::root(raw.digest, &raw.media_type, raw.bytes.len() as u64, &raw.manifest);
     let mut walk = Walk::start(pinned.clone(), first);
     if !index_only {

@@ -10,11 +10,12 @@ use countersign_verifier::verify::Findings;
 use countersign_verifier::{Asked, Evidence, Verdict, Verifier};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::demand::Demand;
 use crate::error::SignError;
 use crate::identity::IdentityToken;
 use crate::services::{Certificate, Service};
 use crate::sign::Clock;
-use crate::statement::PlannedStatement;
+use crate::statement::{BoundSubject, PlannedStatement};
 
 /// How long a service's clock may be ahead of this machine's before that is an error.
 pub(crate) const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(60);
@@ -73,6 +74,23 @@ impl SignerIdentity {
     }
 }
 
+impl IdentityToken {
+    /// The identity that a certificate for this token will name, where that can be told before it is asked for.
+    pub fn expected_identity(&self) -> Option<SignerIdentity> {
+        let issuer = self.issuers().last()?.to_owned();
+        if let Some(workflow) = self.github_workflow().filter(|_| issuer.starts_with(GITHUB_ISSUER)) {
+            let identity = format!("{GITHUB}{workflow}");
+            return Some(SignerIdentity {
+                issuer,
+                identity,
+                github_repository: self.github_repository().map(str::to_owned),
+            });
+        }
+        let identity = self.verified_email()?.to_owned();
+        Some(SignerIdentity { issuer, identity, github_repository: None })
+    }
+}
+
 /// A GitHub workflow is named by its address, an e-mail address by itself; other issuers' names are the authority's to derive.
 fn matches_token(name: &str, token: &IdentityToken) -> bool {
     if let Some(workflow) = token.github_workflow() {
@@ -93,7 +111,7 @@ fn matches_token(name: &str, token: &IdentityToken) -> bool {
 /// What judges new bundles: the consumers' verifier with a policy that admits this signer.
 pub(crate) struct SelfVerification {
     pub(crate) verifier: Arc<Verifier>,
-    pub(crate) policy: Arc<Policy>,
+    pub(crate) demand: Demand,
     /// The end of the certificate's validity.
     pub(crate) not_after: Timestamp,
     pub(crate) clock: Clock,
@@ -102,11 +120,11 @@ pub(crate) struct SelfVerification {
 impl SelfVerification {
     /// Verifies a bundle for every subject of its statement. Waits up to a minute where this machine's clock is behind the services'.
     pub(crate) async fn verify(&self, statement: &PlannedStatement, bundle: &Bytes) -> Result<(), SignError> {
-        let subjects: Vec<Asked> = statement
-            .subjects
-            .iter()
-            .map(|bound| Asked { reference: bound.reference(), tag: bound.tags().next().cloned() })
-            .collect();
+        let question = |bound: &BoundSubject| {
+            let asked = Asked { reference: bound.reference(), tag: bound.tags().next().cloned() };
+            (asked, Arc::clone(self.demand.of(bound)))
+        };
+        let subjects: Vec<(Asked, Arc<Policy>)> = statement.subjects.iter().map(question).collect();
         let started = (self.clock)();
         loop {
             let now = (self.clock)();
@@ -139,15 +157,15 @@ impl SelfVerification {
     /// Judges subject after subject beside the requests that are under way: a large statement takes seconds of a processor.
     async fn first_refusal(
         &self,
-        subjects: Vec<Asked>,
+        subjects: Vec<(Asked, Arc<Policy>)>,
         bundle: Bytes,
         now: Timestamp,
     ) -> Option<(PinnedReference, Refusal)> {
-        let first = subjects.first()?.reference.clone();
-        let (verifier, policy) = (Arc::clone(&self.verifier), Arc::clone(&self.policy));
+        let first = subjects.first()?.0.reference.clone();
+        let verifier = Arc::clone(&self.verifier);
         let judged = tokio::task::spawn_blocking(move || {
             let evidence = Evidence::from_bundles([bundle]);
-            let refusal = |asked: Asked| {
+            let refusal = |(asked, policy): (Asked, Arc<Policy>)| {
                 let verdict = verifier.verify(&asked, &evidence, &policy, now);
                 Refusal::of(verdict).map(|refusal| (asked.reference, refusal))
             };
@@ -170,6 +188,8 @@ impl Refusal {
     fn of(verdict: Result<Verdict, countersign_verifier::Error>) -> Option<Self> {
         match verdict {
             Ok(Verdict::Verified(..)) => None,
+            // A policy may want further signers: this bundle is as good as one of them can be.
+            Ok(Verdict::Rejected(findings)) if accepts(&findings) => None,
             Ok(Verdict::Rejected(findings)) if concerns_time(&findings) => Some(Self::Untimely(reasons(&findings))),
             Ok(Verdict::Rejected(findings)) => Some(Self::Rejected(reasons(&findings))),
             Ok(Verdict::Undecided(findings)) => Some(match time_ahead(&findings) {
@@ -180,6 +200,11 @@ impl Refusal {
             Err(error) => Some(Self::Undecided(error.to_string())),
         }
     }
+}
+
+/// Whether nothing is wrong with the bundle itself.
+fn accepts(findings: &Findings) -> bool {
+    !findings.candidates.is_empty() && findings.candidates.iter().all(|finding| finding.outcome.is_ok())
 }
 
 fn time_ahead(findings: &Findings) -> Option<Timestamp> {

@@ -1,24 +1,26 @@
 //! One call from references to attached signatures.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use countersign_oci::{Digest, ImageReference, PinnedReference, Pusher, Registry, Tag};
+use bytes::Bytes;
+use countersign_oci::{Digest, ImageReference, PinnedReference, Pusher, Registry, Repository, Tag};
+use countersign_policy::Policy;
 use countersign_verifier::Verifier;
-use futures_util::future::join;
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures_util::future::{join, join3};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::attach::{self, Verified};
+use crate::attach;
 use crate::error::SignError;
-use crate::identity::{IdentitySource, IdentityToken};
+use crate::existing;
+use crate::identity::IdentitySource;
 use crate::resolve::{self, Reading};
-use crate::self_verification::{SelfVerification, SignerIdentity};
+use crate::self_verification::SignerIdentity;
 use crate::services::{Certificate, Services};
-use crate::statement::{self, Annotations, PlannedStatement, StatementForm};
+use crate::signing::{Terms, describe};
+use crate::state::StateFile;
+use crate::statement::{self, Annotations, BoundSubject, PlannedStatement, StatementForm};
 use crate::subjects::Subject;
-
-/// How many statements are logged at once: logs limit the rate.
-const PARALLEL: usize = 16;
 
 /// Bytes of a statement. In base64, with the certificate and the log entry beside it, it has to stay below the mebibyte that verifiers
 /// read of a bundle.
@@ -44,6 +46,13 @@ pub struct SignRequest {
     pub index_only: bool,
     /// Refuse references without a digest.
     pub require_digest: bool,
+    /// Sign again what is signed already.
+    pub force: bool,
+    /// What consumers demand. Each new bundle has to keep it before it is attached, and what keeps it is not signed again. Without it the
+    /// demand is a signature by this very signer.
+    pub self_verify: Option<Arc<Policy>>,
+    /// The repository that holds all signatures; without it they lie beside what they sign.
+    pub signature_repository: Option<Repository>,
 }
 
 impl SignRequest {
@@ -55,6 +64,9 @@ impl SignRequest {
             annotations: Annotations::default(),
             index_only: false,
             require_digest: false,
+            force: false,
+            self_verify: None,
+            signature_repository: None,
         }
     }
 
@@ -104,6 +116,10 @@ pub struct SignReport {
     pub annotations: Annotations,
     /// The statements, in the order in which the images were named.
     pub statements: Vec<SignedStatement>,
+    /// What was signed before, well enough to be left alone.
+    pub signed_already: Vec<SignedSubject>,
+    /// The bundles, one for each statement, as they were attached.
+    pub bundles: Vec<Bytes>,
 }
 
 /// A reference as it was named, and the digest that it stands for.
@@ -150,6 +166,17 @@ pub struct SignedSubject {
     pub referrer: Option<Digest>,
 }
 
+impl SignedSubject {
+    pub(crate) fn new(bound: &BoundSubject, referrer: Option<Digest>) -> Self {
+        Self {
+            reference: bound.reference(),
+            tags: bound.tags().cloned().collect(),
+            subject: bound.subject.clone(),
+            referrer,
+        }
+    }
+}
+
 /// Why not everything was signed, beside what was.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", first_of(errors))]
@@ -162,7 +189,7 @@ pub struct SignFailure {
 }
 
 impl SignFailure {
-    fn new(errors: Vec<SignError>) -> Self {
+    pub(crate) fn new(errors: Vec<SignError>) -> Self {
         Self { errors, report: SignReport::default() }
     }
 }
@@ -184,25 +211,37 @@ fn first_of(errors: &[SignError]) -> String {
 /// Says what would be signed. Reads from the registries and spends nothing.
 pub async fn plan(registry: &Registry, request: &SignRequest) -> Result<SignReport, SignFailure> {
     request.check()?;
-    let (images, release) = resolve::read(registry, request).await.complete().map_err(SignFailure::new)?;
+    let roots = resolve::roots(registry, request).await;
+    let reading = roots.walk(registry, request.index_only).await;
+    let (images, release) = reading.complete().map_err(SignFailure::new)?;
     let payloads = payloads(statement::plan(&release, request.form), &request.annotations)?;
     let statements = payloads.iter().map(|one| describe(&one.statement, None, &[])).collect();
-    Ok(SignReport { images, signer: None, annotations: request.annotations.clone(), statements })
+    Ok(SignReport { images, annotations: request.annotations.clone(), statements, ..SignReport::default() })
 }
 
 impl Signer {
-    /// Signs everything that the request stands for.
+    /// Signs everything that the request stands for, but for what is signed already.
     ///
     /// Nothing is written, not even as a proof, to a repository that lacks anything that was named in it. The certificate is asked for
     /// when every reference was resolved, every manifest in it was seen, every repository has proven to take writes, and the token was
-    /// found good. Nothing is attached before every bundle was verified with the policy that consumers
-    /// of this signer use.
+    /// found good. Nothing is attached before every bundle was verified with the policy of the request, without one with a policy that
+    /// admits this signer only.
     pub async fn sign(&self, request: &SignRequest) -> Result<SignReport, SignFailure> {
+        self.sign_recorded(request, None).await
+    }
+
+    /// Like [`Self::sign`], keeping in a file what was done: a call that resumes spends nothing twice.
+    pub async fn sign_recorded(
+        &self,
+        request: &SignRequest,
+        state: Option<&StateFile>,
+    ) -> Result<SignReport, SignFailure> {
         request.check()?;
         let pusher = Pusher::new(self.registry.clone());
         let token = self.identity.fetch(self.services.transport(), (self.clock)());
-        let ((read, unwritable), token) = join(self.prepare(&pusher, request), token).await;
-        let ((images, release), token) = match (read.complete(), token) {
+        let (ready, token) = join(self.prepare(&pusher, request), token).await;
+        let Ready { reading, unwritable, referred } = ready;
+        let ((images, release), token) = match (reading.complete(), token) {
             (Ok(read), Ok(token)) if unwritable.is_empty() => (read, token),
             (read, token) => {
                 let mut errors = read.err().unwrap_or_default();
@@ -211,66 +250,60 @@ impl Signer {
                 return Err(SignFailure::new(errors));
             }
         };
-
-        let payloads = payloads(statement::plan(&release, request.form), &request.annotations)?;
-        let (certificate, signer) = self.certificate(&token).await?;
-        let verified = self.bundles(&certificate, &signer, payloads).await?;
-        let attached = attach::attach(&pusher, &verified, (self.clock)()).await;
-
-        let statements = verified.iter().zip(&attached.referrers).map(|(one, referrers)| {
-            let bundle = LoggedBundle { digest: Digest::of(&one.bundle.json), log_index: one.bundle.log_index };
-            describe(&one.statement, Some(bundle), referrers)
-        });
-        let report = SignReport {
-            images,
-            signer: Some(signer),
-            annotations: request.annotations.clone(),
-            statements: statements.collect(),
+        let terms = Terms {
+            form: request.form,
+            annotations: &request.annotations,
+            policy: request.self_verify.as_ref(),
+            signatures: request.signature_repository.as_ref(),
+            referred,
+            state,
         };
-        if attached.failures.is_empty() { Ok(report) } else { Err(SignFailure { errors: attached.failures, report }) }
+        match self.sign_release(&pusher, &release, &terms, &token).await {
+            Ok(report) => Ok(SignReport { images, ..report }),
+            Err(SignFailure { errors, report }) if report.statements.is_empty() => {
+                Err(SignFailure { errors, report: SignReport::default() })
+            }
+            Err(SignFailure { errors, report }) => Err(SignFailure { errors, report: SignReport { images, ..report } }),
+        }
     }
 
-    /// Reads what the references stand for, then proves that it can be written beside what was found.
-    async fn prepare(&self, pusher: &Pusher, request: &SignRequest) -> (Reading, Vec<SignError>) {
-        let reading = resolve::read(&self.registry, request).await;
-        let unwritable = attach::prove_writes(pusher, reading.complete_repositories()).await;
-        (reading, unwritable)
-    }
-
-    async fn certificate(&self, token: &IdentityToken) -> Result<(Certificate, SignerIdentity), SignError> {
-        let certificate = self.services.certificate(token, (self.clock)()).await?;
-        let authority = self.services.selection().fulcio.as_str();
-        let signer = SignerIdentity::new(token, &certificate, authority)?;
-        Ok((certificate, signer))
-    }
-
-    async fn bundles(
-        &self,
-        certificate: &Certificate,
-        signer: &SignerIdentity,
-        payloads: Vec<Payload>,
-    ) -> Result<Vec<Verified>, SignError> {
-        let check = &SelfVerification {
-            verifier: Arc::clone(&self.verifier),
-            policy: Arc::new(signer.policy()?),
-            not_after: certificate.not_after(),
-            clock: Arc::clone(&self.clock),
+    /// Reads what the references stand for. While it looks for what is in the indexes, it proves that it can write beside them, and
+    /// looks which of them have referrers.
+    async fn prepare(&self, pusher: &Pusher, request: &SignRequest) -> Ready {
+        let roots = resolve::roots(&self.registry, request).await;
+        let signatures = request.signature_repository.as_ref();
+        let repositories = match signatures {
+            Some(repository) if roots.complete_repositories().is_empty() => {
+                tracing::debug!(%repository, "nothing to sign, so nothing is proven");
+                BTreeSet::new()
+            }
+            Some(repository) => BTreeSet::from([repository.clone()]),
+            None => roots.complete_repositories(),
         };
-        stream::iter(payloads)
-            .map(|Payload { statement, bytes }| async move {
-                in_time(certificate, &statement, (self.clock)())?;
-                let bundle = self.services.sign(certificate, &bytes).await?;
-                check.verify(&statement, &bundle.json).await?;
-                Ok(Verified { statement, bundle })
-            })
-            .buffered(PARALLEL)
-            .try_collect()
-            .await
+        let pinned = if request.force { Vec::new() } else { roots.pinned() };
+        let (reading, unwritable, referred) = join3(
+            roots.walk(&self.registry, request.index_only),
+            attach::prove_writes(pusher, &repositories),
+            existing::referred(&self.registry, pinned, signatures),
+        )
+        .await;
+        Ready { reading, unwritable, referred }
     }
 }
 
+/// What is known before anything is spent.
+struct Ready {
+    reading: Reading,
+    unwritable: Vec<SignError>,
+    referred: BTreeSet<PinnedReference>,
+}
+
 /// Refuses to sign with a certificate that could expire before the log and the timestamp authority have answered.
-fn in_time(certificate: &Certificate, statement: &PlannedStatement, now: Timestamp) -> Result<(), SignError> {
+pub(crate) fn in_time(
+    certificate: &Certificate,
+    statement: &PlannedStatement,
+    now: Timestamp,
+) -> Result<(), SignError> {
     let not_after = certificate.not_after();
     match statement.subjects.first() {
         Some(bound) if not_after.duration_since(now) < MARGIN => {
@@ -281,12 +314,15 @@ fn in_time(certificate: &Certificate, statement: &PlannedStatement, now: Timesta
 }
 
 /// A statement and the bytes that are signed for it.
-struct Payload {
-    statement: PlannedStatement,
-    bytes: Vec<u8>,
+pub(crate) struct Payload {
+    pub(crate) statement: PlannedStatement,
+    pub(crate) bytes: Vec<u8>,
 }
 
-fn payloads(statements: Vec<PlannedStatement>, annotations: &Annotations) -> Result<Vec<Payload>, SignError> {
+pub(crate) fn payloads(
+    statements: Vec<PlannedStatement>,
+    annotations: &Annotations,
+) -> Result<Vec<Payload>, SignError> {
     let payload = |statement: PlannedStatement| {
         let bytes = statement.to_bytes(annotations);
         if bytes.len() > MAX_STATEMENT {
@@ -295,18 +331,4 @@ fn payloads(statements: Vec<PlannedStatement>, annotations: &Annotations) -> Res
         Ok(Payload { statement, bytes })
     };
     statements.into_iter().map(payload).collect()
-}
-
-fn describe(
-    statement: &PlannedStatement,
-    bundle: Option<LoggedBundle>,
-    referrers: &[Option<Digest>],
-) -> SignedStatement {
-    let subjects = statement.subjects.iter().enumerate().map(|(position, bound)| SignedSubject {
-        reference: bound.reference(),
-        tags: bound.tags().cloned().collect(),
-        subject: bound.subject.clone(),
-        referrer: referrers.get(position).copied().flatten(),
-    });
-    SignedStatement { bundle, subjects: subjects.collect() }
 }

@@ -1,6 +1,6 @@
 //! What was asked for must stand in the signed statement, together and in one subject.
 
-use countersign_policy::{Denial, Policy, SignatureFacts, SubjectFacts, TAGS_ANNOTATION};
+use countersign_policy::{Denial, Policy, Require, SignatureFacts, SubjectFacts, TAGS_ANNOTATION};
 
 use crate::support::{REPOSITORY, denials, digest, facts, load, release, subject};
 
@@ -120,4 +120,19 @@ fn a_policy_that_requires_nothing_reads_no_subject() {
     let policy = load(&release("require: {tag: false, repository: false, annotations: {}}"));
     assert!(codes(&policy, &with_subjects(vec![]), None).is_empty());
     assert_eq!(TAGS_ANNOTATION, "dev.countersign.tags");
+}
+
+#[test]
+fn what_is_demanded_beside_a_policy_makes_it_stricter_and_never_looser() {
+    let mut more = Require::default();
+    more.tag = true;
+    more.annotations = [("commit".to_owned(), "other".to_owned()), ("channel".to_owned(), "beta".to_owned())].into();
+    let policy = load(&release("require: {repository: true, annotations: {commit: abc}}")).requiring(more);
+    let require = policy.require();
+    assert!(require.tag && require.repository);
+    assert_eq!(require.annotations["commit"], "abc", "the policy's own word counts");
+    assert_eq!(require.annotations["channel"], "beta");
+
+    let unchanged = load(&release("require: {tag: true}")).requiring(Require::default());
+    assert!(unchanged.require().tag && !unchanged.require().repository);
 }

@@ -6,6 +6,7 @@ mod blob;
 mod program;
 mod referrer;
 mod refusals;
+mod repeated;
 mod round_trip;
 mod signing_config;
 mod statement;

@@ -130,12 +130,14 @@ async fn one_image_in_two_repositories_and_with_two_tags_is_one_log_entry() {
 }
 
 #[tokio::test]
-async fn signing_again_adds_a_signature_and_keeps_the_earlier_one() {
+async fn signing_by_force_adds_a_signature_and_keeps_the_earlier_one() {
     for referrers_api in [true, false] {
         let world = World::in_mode(referrers_api);
         world.sign(&["octo/app:v1"]).await.unwrap();
         let first = world.referrers(REPOSITORY, world.image.digest()).await;
-        world.sign(&["octo/app:v1"]).await.unwrap();
+        let mut request = world.request(&["octo/app:v1"]);
+        request.force = true;
+        world.signer(RekorVersion::V1).sign(&request).await.unwrap();
         let both = world.referrers(REPOSITORY, world.image.digest()).await;
         assert_eq!(both.len(), 2);
         assert!(first.iter().all(|referrer| both.contains(referrer)));

@@ -128,6 +128,18 @@ impl World {
         countersign_verifier::verify_image(&self.registry(), &self.verifier(), policy, &asked, now()).await.unwrap()
     }
 
+    /// What a consumer says who asks for `v1`, and finds its signatures elsewhere.
+    pub(crate) async fn verify_from(
+        &self,
+        source: &PinnedReference,
+        pinned: &PinnedReference,
+        policy: &Policy,
+    ) -> Verdict {
+        let asked = Asked { reference: pinned.clone(), tag: Some("v1".parse().unwrap()) };
+        let (registry, verifier) = (self.registry(), self.verifier());
+        countersign_verifier::verify_image_from(&registry, source, &verifier, policy, &asked, now()).await.unwrap()
+    }
+
     /// The referrer manifests of a digest, as the registry lists them in its own mode.
     pub(crate) async fn referrers(&self, repository: &str, digest: &str) -> Vec<Digest> {
         let listed = self.registry().referrers(&self.pinned(repository, digest)).await.unwrap();

@@ -1,0 +1,114 @@
+//! Which digests carry a signature already that says what this call would say.
+//!
+//! Anything that cannot be seen counts as "not signed": signing once more is always safe.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use countersign_oci::{Digest, PinnedReference, Registry, Repository, Tag};
+use countersign_verifier::{Asked, Evidence, Verdict, VerifiedImage, Verifier};
+use futures_util::stream::{self, StreamExt as _};
+
+use crate::demand::Demand;
+use crate::sign::Clock;
+use crate::statement::{BoundSubject, PlannedStatement};
+
+/// How many digests are looked at at once.
+const PARALLEL: usize = 32;
+
+/// Where the referrers of a digest lie: beside it, or in the repository that holds all signatures.
+pub(crate) fn place(subject: &PinnedReference, signatures: Option<&Repository>) -> PinnedReference {
+    match signatures {
+        Some(repository) => repository.pin(subject.digest()),
+        None => subject.clone(),
+    }
+}
+
+/// The roots that have any referrer at all. Most have none, and then nothing of theirs has to be looked at.
+pub(crate) async fn referred(
+    registry: &Registry,
+    roots: impl IntoIterator<Item = PinnedReference>,
+    signatures: Option<&Repository>,
+) -> BTreeSet<PinnedReference> {
+    let looked: Vec<Option<PinnedReference>> = stream::iter(roots)
+        .map(|root| async move {
+            match registry.referrers(&place(&root, signatures)).await {
+                Ok(listing) if listing.descriptors.is_empty() && listing.truncated.is_none() => None,
+                Ok(_) => Some(root),
+                Err(error) => {
+                    tracing::debug!(%root, %error, "cannot tell whether it is signed");
+                    None
+                }
+            }
+        })
+        .buffer_unordered(PARALLEL)
+        .collect()
+        .await;
+    looked.into_iter().flatten().collect()
+}
+
+/// What judges existing signatures.
+pub(crate) struct Judge<'a> {
+    pub(crate) registry: &'a Registry,
+    pub(crate) verifier: &'a Verifier,
+    pub(crate) demand: &'a Demand,
+    pub(crate) signatures: Option<&'a Repository>,
+    pub(crate) clock: &'a Clock,
+}
+
+/// The digests that need no signature, each with a referrer manifest that says why.
+pub(crate) type Existing = BTreeMap<PinnedReference, Option<Digest>>;
+
+impl Judge<'_> {
+    /// Looks at the first subject of each statement in each repository, and at the others there only where that one is signed.
+    pub(crate) async fn find(&self, statements: &[PlannedStatement], roots: &BTreeSet<PinnedReference>) -> Existing {
+        let subjects = || statements.iter().flat_map(|statement| &statement.subjects);
+        let (first, rest): (Vec<_>, Vec<_>) = subjects().partition(|bound| roots.contains(&bound.reference()));
+        let mut existing = self.signed(first).await;
+        // A child may be listed by several indexes; one that is signed is reason enough to look.
+        let repositories: BTreeSet<&Repository> = existing.keys().map(PinnedReference::repository).collect();
+        let rest = rest.into_iter().filter(|bound| repositories.contains(&bound.repository)).collect();
+        let more = self.signed(rest).await;
+        existing.extend(more);
+        existing
+    }
+
+    async fn signed(&self, subjects: Vec<&BoundSubject>) -> Existing {
+        let found = stream::iter(subjects)
+            .map(|bound| async move { Some((bound.reference(), self.accepted(bound).await?)) })
+            .buffer_unordered(PARALLEL)
+            .filter_map(std::future::ready)
+            .collect();
+        found.await
+    }
+
+    /// A referrer manifest whose bundle says of the subject what this call would say, for each of its tags.
+    async fn accepted(&self, bound: &BoundSubject) -> Option<Option<Digest>> {
+        let policy = self.demand.of(bound);
+        let mut tags = bound.tags().cloned();
+        let asked = |tag: Option<Tag>| Asked { reference: bound.reference(), tag };
+        let source = place(&bound.reference(), self.signatures);
+        let first = asked(tags.next());
+        let now = (self.clock)();
+        let verdict =
+            countersign_verifier::verify_image_from(self.registry, &source, self.verifier, policy, &first, now);
+        let image = match verdict.await {
+            Ok(Verdict::Verified(image, _)) => image,
+            Ok(_) => return None,
+            Err(error) => {
+                tracing::debug!(subject = %bound.reference(), %error, "cannot tell whether it is signed");
+                return None;
+            }
+        };
+        // What was accepted for one tag is judged for the others without another request.
+        let evidence = bundles(&image);
+        let all = tags.all(|tag| {
+            let verdict = self.verifier.verify(&asked(Some(tag)), &evidence, policy, now);
+            matches!(verdict, Ok(Verdict::Verified(..)))
+        });
+        all.then(|| image.signatures().iter().find_map(|signature| signature.referrer()))
+    }
+}
+
+fn bundles(image: &VerifiedImage) -> Evidence {
+    Evidence::from_bundles(image.signatures().iter().map(|signature| signature.bundle().clone()))
+}

@@ -1,0 +1,231 @@
+//! From a release whose manifests are all in place to attached signatures: what `sign` and `publish` have in common.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use countersign_oci::{Digest, PinnedReference, Pusher, Repository};
+use countersign_policy::Policy;
+use futures_util::stream::{self, StreamExt as _};
+
+use crate::attach::{self, Verified};
+use crate::demand::Demand;
+use crate::error::SignError;
+use crate::existing::{Existing, Judge};
+use crate::identity::IdentityToken;
+use crate::self_verification::{SelfVerification, SignerIdentity};
+use crate::services::Certificate;
+use crate::sign::{LoggedBundle, SignFailure, SignReport, SignedStatement, SignedSubject, Signer, in_time, payloads};
+use crate::state::StateFile;
+use crate::statement::{self, Annotations, BoundSubject, PlannedStatement, StatementForm};
+use crate::subjects::Release;
+
+/// How many statements are logged at once: logs limit the rate.
+const PARALLEL: usize = 16;
+
+/// How a release is to be signed.
+pub(crate) struct Terms<'a> {
+    /// How subjects are spread over statements.
+    pub(crate) form: StatementForm,
+    /// What is said of every subject.
+    pub(crate) annotations: &'a Annotations,
+    /// What consumers demand; without it, a signature by this signer.
+    pub(crate) policy: Option<&'a Arc<Policy>>,
+    /// The repository that holds all signatures; without it they lie beside their subjects.
+    pub(crate) signatures: Option<&'a Repository>,
+    /// The roots that have referrers: what may be signed already. Empty where everything is to be signed again.
+    pub(crate) referred: BTreeSet<PinnedReference>,
+    /// What an earlier call did.
+    pub(crate) state: Option<&'a StateFile>,
+}
+
+/// The certificate, once there is a need for one.
+struct Issued {
+    certificate: Certificate,
+    signer: SignerIdentity,
+}
+
+impl Signer {
+    /// Signs what has no signature yet that would do. Nothing is attached before every bundle was verified.
+    pub(crate) async fn sign_release(
+        &self,
+        pusher: &Pusher,
+        release: &Release,
+        terms: &Terms<'_>,
+        token: &IdentityToken,
+    ) -> Result<SignReport, SignFailure> {
+        let planned = statement::plan(release, terms.form);
+        // Too large statements are refused before anything is asked for.
+        payloads(planned.clone(), terms.annotations)?;
+
+        // Where the token does not tell what the certificate will say, the certificate has to.
+        let (mut signer, issued) = match token.expected_identity() {
+            Some(signer) => (signer, None),
+            None => {
+                let issued = self.issue(token).await?;
+                (issued.signer.clone(), Some(issued))
+            }
+        };
+        let policy = match terms.policy {
+            Some(policy) => Arc::clone(policy),
+            None => Arc::new(signer.policy()?),
+        };
+        let demand = Demand::new(&policy, terms.annotations);
+
+        let mut verified = self.remembered(&demand, &planned, terms.state).await;
+        let remembered: BTreeSet<PinnedReference> =
+            verified.iter().flat_map(|one| one.statement.subjects.iter().map(BoundSubject::reference)).collect();
+        let open = without(planned, |bound| remembered.contains(&bound.reference()));
+        let judge = Judge {
+            registry: &self.registry,
+            verifier: &self.verifier,
+            demand: &demand,
+            signatures: terms.signatures,
+            clock: &self.clock,
+        };
+        let existing = judge.find(&open, &terms.referred).await;
+        let (open, signed_already) = split(open, &existing);
+
+        if !open.is_empty() {
+            let issued = match issued {
+                Some(issued) => issued,
+                None => self.issue(token).await?,
+            };
+            verified.extend(self.bundles(&issued, &demand, open, terms).await?);
+            signer = issued.signer;
+        }
+
+        let attached = attach::attach(pusher, &verified, terms.signatures).await;
+        let statements = verified.iter().zip(&attached.referrers).map(|(one, referrers)| {
+            let bundle = LoggedBundle { digest: Digest::of(&one.bundle.json), log_index: one.bundle.log_index };
+            describe(&one.statement, Some(bundle), referrers)
+        });
+        let report = SignReport {
+            images: Vec::new(),
+            signer: Some(signer),
+            annotations: terms.annotations.clone(),
+            statements: statements.collect(),
+            signed_already,
+            bundles: verified.iter().map(|one| one.bundle.json.clone()).collect(),
+        };
+        if attached.failures.is_empty() { Ok(report) } else { Err(SignFailure { errors: attached.failures, report }) }
+    }
+
+    async fn issue(&self, token: &IdentityToken) -> Result<Issued, SignError> {
+        let certificate = self.services.certificate(token, (self.clock)()).await?;
+        let authority = self.services.selection().fulcio.as_str();
+        let signer = SignerIdentity::new(token, &certificate, authority)?;
+        Ok(Issued { certificate, signer })
+    }
+
+    /// The bundles that an earlier call made, for what is still planned. They are verified again; what does not hold is left out.
+    async fn remembered(
+        &self,
+        demand: &Demand,
+        planned: &[PlannedStatement],
+        state: Option<&StateFile>,
+    ) -> Vec<Verified> {
+        let Some(state) = state else { return Vec::new() };
+        let mut wanted: BTreeMap<PinnedReference, &BoundSubject> =
+            planned.iter().flat_map(|one| &one.subjects).map(|bound| (bound.reference(), bound)).collect();
+        let mut kept = Vec::new();
+        // The newest first: an older one may say less.
+        for one in state.bundles().into_iter().rev() {
+            let subjects: Vec<BoundSubject> =
+                one.subjects.iter().filter_map(|subject| wanted.get(subject).copied().cloned()).collect();
+            if subjects.is_empty() {
+                continue;
+            }
+            let statement = PlannedStatement { subjects };
+            let check = SelfVerification {
+                verifier: Arc::clone(&self.verifier),
+                demand: demand.clone(),
+                not_after: jiff::Timestamp::MAX,
+                clock: Arc::clone(&self.clock),
+            };
+            match check.verify(&statement, &one.bundle.json).await {
+                Ok(()) => {
+                    for bound in &statement.subjects {
+                        wanted.remove(&bound.reference());
+                    }
+                    kept.push(Verified { statement, bundle: one.bundle, created: one.created });
+                }
+                Err(problem) => {
+                    tracing::warn!(%problem, "a bundle that an earlier run kept does not hold, signing again");
+                }
+            }
+        }
+        kept
+    }
+
+    async fn bundles(
+        &self,
+        issued: &Issued,
+        demand: &Demand,
+        statements: Vec<PlannedStatement>,
+        terms: &Terms<'_>,
+    ) -> Result<Vec<Verified>, SignFailure> {
+        let check = &SelfVerification {
+            verifier: Arc::clone(&self.verifier),
+            demand: demand.clone(),
+            not_after: issued.certificate.not_after(),
+            clock: Arc::clone(&self.clock),
+        };
+        let outcomes: Vec<Result<Verified, SignError>> = stream::iter(payloads(statements, terms.annotations)?)
+            .map(|payload| async move {
+                let statement = payload.statement;
+                in_time(&issued.certificate, &statement, (self.clock)())?;
+                let bundle = self.services.sign(&issued.certificate, &payload.bytes).await?;
+                let created = (self.clock)();
+                if let Some(state) = terms.state {
+                    let subjects: Vec<_> = statement.subjects.iter().map(BoundSubject::reference).collect();
+                    state.record_bundle(&subjects, created, &bundle);
+                }
+                check.verify(&statement, &bundle.json).await?;
+                Ok(Verified { statement, bundle, created })
+            })
+            .buffered(PARALLEL)
+            .collect()
+            .await;
+        let (mut verified, mut failures) = (Vec::new(), Vec::new());
+        for outcome in outcomes {
+            match outcome {
+                Ok(one) => verified.push(one),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        if failures.is_empty() { Ok(verified) } else { Err(SignFailure::new(failures)) }
+    }
+}
+
+/// Leaves out subjects, and statements that have none left.
+fn without(statements: Vec<PlannedStatement>, done: impl Fn(&BoundSubject) -> bool) -> Vec<PlannedStatement> {
+    let rest = |mut statement: PlannedStatement| {
+        statement.subjects.retain(|bound| !done(bound));
+        (!statement.subjects.is_empty()).then_some(statement)
+    };
+    statements.into_iter().filter_map(rest).collect()
+}
+
+/// Tells what has to be signed from what is signed already.
+fn split(statements: Vec<PlannedStatement>, existing: &Existing) -> (Vec<PlannedStatement>, Vec<SignedSubject>) {
+    let subjects = statements.iter().flat_map(|statement| &statement.subjects);
+    let signed = subjects.filter_map(|bound| {
+        let referrer = existing.get(&bound.reference())?;
+        Some(SignedSubject::new(bound, *referrer))
+    });
+    let signed = signed.collect();
+    (without(statements, |bound| existing.contains_key(&bound.reference())), signed)
+}
+
+/// What is reported of a statement.
+pub(crate) fn describe(
+    statement: &PlannedStatement,
+    bundle: Option<LoggedBundle>,
+    referrers: &[Option<Digest>],
+) -> SignedStatement {
+    let subjects = statement.subjects.iter().enumerate();
+    let subjects = subjects
+        .map(|(position, bound)| SignedSubject::new(bound, referrers.get(position).copied().flatten()))
+        .collect();
+    SignedStatement { bundle, subjects }
+}

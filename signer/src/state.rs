@@ -1,0 +1,337 @@
+//! What a call has done so far, in a file, so that another one can go on after a crash.
+//!
+//! The file is a hint: everything in it is checked again, at the registry and by verifying, before it is used. It holds digests, finished
+//! bundles and the tags as they were found, never a token or a key. One that is damaged, or of another request, is set aside.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use countersign_oci::{Digest, PinnedReference, Repository, Tag, limits};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::services::SignedBundle;
+
+const SCHEMA: &str = "countersign.dev/signing-state/v1";
+/// A release of a thousand images, each with a bundle of the largest size that consumers read, does not come near it.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    schema: String,
+    request: Digest,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    bundles: Vec<StoredBundle>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<StoredTag>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredBundle {
+    subjects: Vec<String>,
+    created: Timestamp,
+    log_index: u64,
+    bundle: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredTag {
+    reference: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<Digest>,
+}
+
+/// A bundle that an earlier call made.
+#[derive(Clone, Debug)]
+pub(crate) struct RememberedBundle {
+    /// What it was made for.
+    pub(crate) subjects: Vec<PinnedReference>,
+    /// The time that its referrer manifests name.
+    pub(crate) created: Timestamp,
+    /// The bundle.
+    pub(crate) bundle: SignedBundle,
+}
+
+/// Why a state file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// Another process has it.
+    #[error("another run of the same request is under way: {} is locked", path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It cannot be read or written.
+    #[error("cannot keep the state in {}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The state of one request, locked while this value lives.
+#[derive(Debug)]
+pub struct StateFile {
+    path: PathBuf,
+    _lock: File,
+    state: Mutex<State>,
+}
+
+impl StateFile {
+    /// Opens the state of `request`, a digest of everything that was asked for, for this process alone.
+    ///
+    /// With `resume` what an earlier call left is taken up; without, and where it cannot be read, it is renamed to `<path>.old` with a
+    /// warning: nothing is thrown away.
+    pub fn open(path: &Path, request: Digest, resume: bool) -> Result<Self, StateError> {
+        let unusable = |source| StateError::Unusable { path: path.to_owned(), source };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::create_dir_all(folder).map_err(unusable)?;
+        }
+        let lock = lock(path)?;
+        let empty = State { schema: SCHEMA.to_owned(), request, bundles: Vec::new(), tags: Vec::new() };
+        let state = match read(path, request) {
+            Ok(None) => empty,
+            Ok(Some(state)) if resume => state,
+            Ok(Some(_)) => {
+                let old = set_aside(path).map_err(unusable)?;
+                tracing::warn!(
+                    "an earlier run of this was not finished, and --resume was not given: what it kept is now in {}",
+                    old.display()
+                );
+                empty
+            }
+            Err(problem) => {
+                let old = set_aside(path).map_err(unusable)?;
+                tracing::warn!(%problem, "the state cannot be used, it is now in {}", old.display());
+                empty
+            }
+        };
+        Ok(Self { path: path.to_owned(), _lock: lock, state: Mutex::new(state) })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether an earlier call left anything in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.with(|state| state.bundles.is_empty() && state.tags.is_empty())
+    }
+
+    /// Everything is done: the file is removed.
+    pub fn finish(self) -> Result<(), StateError> {
+        let unusable = |source| StateError::Unusable { path: self.path.clone(), source };
+        for path in [&self.path, &lock_path(&self.path)] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn bundles(&self) -> Vec<RememberedBundle> {
+        let remembered = |stored: &StoredBundle| {
+            let subjects = stored.subjects.iter().map(|text| text.parse().ok()).collect::<Option<Vec<_>>>()?;
+            if stored.bundle.len() as u64 > limits::BUNDLE_BYTES {
+                return None;
+            }
+            let bundle = SignedBundle { json: stored.bundle.clone().into(), log_index: stored.log_index };
+            Some(RememberedBundle { subjects, created: stored.created, bundle })
+        };
+        self.with(|state| state.bundles.iter().filter_map(remembered).collect())
+    }
+
+    /// Keeps a bundle. From now on no second log entry is needed for its subjects.
+    pub(crate) fn record_bundle(&self, subjects: &[PinnedReference], created: Timestamp, bundle: &SignedBundle) {
+        let stored = StoredBundle {
+            subjects: subjects.iter().map(ToString::to_string).collect(),
+            created,
+            log_index: bundle.log_index,
+            bundle: String::from_utf8_lossy(&bundle.json).into_owned(),
+        };
+        self.change(|state| state.bundles.push(stored));
+    }
+
+    /// What a tag pointed at before this request began: what an earlier call saw, else `found`, which is kept.
+    pub(crate) fn tag_before(&self, repository: &Repository, tag: &Tag, found: Option<Digest>) -> Option<Digest> {
+        let reference = format!("{repository}:{tag}");
+        let known = self.with(|state| state.tags.iter().find(|stored| stored.reference == reference).cloned());
+        match known {
+            Some(known) => known.before,
+            None => {
+                self.change(|state| state.tags.push(StoredTag { reference, before: found }));
+                found
+            }
+        }
+    }
+
+    fn with<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        read(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The state is a hint: a disk that is full costs a log entry after a crash, not the release.
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut state);
+        let text = serde_json::to_vec(&*state).expect("strings and numbers always serialise");
+        if let Err(problem) = write(&self.path, &text) {
+            tracing::warn!(%problem, "the state cannot be kept in {}: --resume would know less", self.path.display());
+        }
+    }
+}
+
+/// Reads the state of this request; one of another request is as unusable as a damaged one.
+fn read(path: &Path, request: Digest) -> io::Result<Option<State>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(io::Error::other("it is too large"));
+    }
+    let state: State = serde_json::from_slice(&bytes).map_err(io::Error::other)?;
+    if state.schema != SCHEMA || state.request != request {
+        return Err(io::Error::other("it belongs to another request"));
+    }
+    Ok(Some(state))
+}
+
+fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+    let new = beside(path, "new");
+    let mut file = private().write(true).create(true).truncate(true).open(&new)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
+fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let old = beside(path, "old");
+    fs::rename(path, &old)?;
+    Ok(old)
+}
+
+fn lock(path: &Path) -> Result<File, StateError> {
+    let unusable = |source| StateError::Unusable { path: path.to_owned(), source };
+    let file = private().write(true).create(true).truncate(false).open(lock_path(path)).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(StateError::Locked { path: path.to_owned() }),
+        Err(fs::TryLockError::Error(source)) => Err(unusable(source)),
+    }
+}
+
+fn lock_path(path: &Path) -> PathBuf {
+    beside(path, "lock")
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(ending);
+    path.with_file_name(name)
+}
+
+/// Nobody else reads or writes it.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repository() -> Repository {
+        "127.0.0.1:5000/octo/app".parse().unwrap()
+    }
+
+    fn bundle() -> SignedBundle {
+        SignedBundle { json: "{}".into(), log_index: 7 }
+    }
+
+    #[test]
+    fn what_was_recorded_is_there_for_the_call_that_resumes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/state.json");
+        let request = Digest::of(b"request");
+        let tag: Tag = "v1".parse().unwrap();
+        let subject = repository().pin(Digest::of(b"index"));
+
+        let first = StateFile::open(&path, request, false).unwrap();
+        assert!(first.is_empty());
+        first.record_bundle(std::slice::from_ref(&subject), Timestamp::UNIX_EPOCH, &bundle());
+        assert_eq!(first.tag_before(&repository(), &tag, None), None);
+        assert!(matches!(StateFile::open(&path, request, true), Err(StateError::Locked { .. })));
+        drop(first);
+
+        let second = StateFile::open(&path, request, true).unwrap();
+        let bundles = second.bundles();
+        assert_eq!(bundles.len(), 1);
+        assert_eq!(bundles[0].subjects, [subject]);
+        assert_eq!(bundles[0].bundle.log_index, 7);
+        let ours = Some(Digest::of(b"moved meanwhile"));
+        assert_eq!(second.tag_before(&repository(), &tag, ours), None, "what the first call saw counts");
+        second.finish().unwrap();
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn nothing_is_taken_up_unasked_and_nothing_is_thrown_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let request = Digest::of(b"request");
+        let subject = [repository().pin(Digest::of(b"index"))];
+        StateFile::open(&path, request, false).unwrap().record_bundle(&subject, Timestamp::UNIX_EPOCH, &bundle());
+
+        for (other, resume) in [(request, false), (Digest::of(b"another request"), true)] {
+            let before = fs::read(&path).unwrap();
+            let state = StateFile::open(&path, other, resume).unwrap();
+            assert!(state.is_empty());
+            assert_eq!(fs::read(folder.path().join("state.json.old")).unwrap(), before);
+            state.record_bundle(&subject, Timestamp::UNIX_EPOCH, &bundle());
+        }
+    }
+
+    #[test]
+    fn a_damaged_state_is_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        for damaged in ["", "{", "[]", r#"{"schema":"countersign.dev/signing-state/v1"}"#] {
+            fs::write(&path, damaged).unwrap();
+            let state = StateFile::open(&path, Digest::of(b"request"), true).unwrap();
+            assert!(state.is_empty());
+            assert!(!path.exists());
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_may_read_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let state = StateFile::open(&path, Digest::of(b"request"), false).unwrap();
+        state.record_bundle(&[], Timestamp::UNIX_EPOCH, &bundle());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
