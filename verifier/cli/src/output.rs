@@ -1,4 +1,4 @@
-//! Data goes to standard output, everything else to standard error.
+//! Data goes to standard output, everything else to standard error. Nothing that is printed here is a command of a CI system.
 
 use std::io::{self, Write as _};
 
@@ -6,6 +6,11 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::failure::Failure;
+
+mod workflow_command;
+
+pub(crate) use workflow_command::WithoutCommands;
+use workflow_command::{json_without_commands, without_commands};
 
 /// How the result is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -29,14 +34,15 @@ pub struct FailureDocument<'a> {
 /// Writes text to standard output.
 pub fn text(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
+    stdout.write_all(without_commands(text).as_bytes())?;
     stdout.flush()
 }
 
 /// Writes a document to standard output.
 pub fn json(document: &impl Serialize) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(document).map_err(io::Error::from)?;
     let mut stdout = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut stdout, document).map_err(io::Error::from)?;
+    stdout.write_all(json_without_commands(&text).as_bytes())?;
     stdout.write_all(b"\n")?;
     stdout.flush()
 }
@@ -55,7 +61,7 @@ pub fn note_lines(lines: &[String]) {
     let mut stderr = io::stderr().lock();
     for line in lines {
         // Nobody is left to be told.
-        let _ = writeln!(stderr, "{line}");
+        let _ = writeln!(stderr, "{}", without_commands(line));
     }
 }
 

@@ -65,7 +65,7 @@ pub fn log(verbosity: u8) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(ours));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| output::WithoutCommands(std::io::stderr()))
         // A line that cannot be written is lost; reporting that on the same stream would end the program.
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
@@ -107,7 +107,7 @@ fn heed_what_is_typed(command: Command, typed: &BTreeSet<String>) -> Command {
 
 fn explain(mistake: &clap::Error, arguments: &[OsString]) -> Exit {
     if matches!(mistake.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return match mistake.print() {
+        return match print(mistake) {
             Ok(()) => Exit::Done,
             Err(_) => Exit::Undecided,
         };
@@ -120,8 +120,23 @@ fn explain(mistake: &clap::Error, arguments: &[OsString]) -> Exit {
         let _ = output::json(&output::FailureDocument { schema: "countersign.dev/error/v1", error: &failure });
     }
     // Whoever closed standard error does not read it.
-    let _ = mistake.print();
+    let _ = print(mistake);
     Exit::Usage
+}
+
+/// Prints help or a mistake: in colours where a person reads it, else as text, which may quote arguments and variables.
+fn print(mistake: &clap::Error) -> std::io::Result<()> {
+    let is_terminal =
+        if mistake.use_stderr() { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
+    let text = mistake.render().to_string();
+    match (is_terminal, mistake.use_stderr()) {
+        (true, _) => mistake.print(),
+        (false, false) => output::text(&text),
+        (false, true) => {
+            output::note(text.trim_end_matches('\n'));
+            Ok(())
+        }
+    }
 }
 
 fn asks_for_json(arguments: &[OsString]) -> bool {
