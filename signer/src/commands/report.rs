@@ -9,8 +9,10 @@ use countersign_signer::SignError;
 use countersign_signer::sign::{SignFailure, SignReport, SignedStatement, SignedSubject};
 use serde::Serialize;
 
+use self::github::{GithubFiles, JobReport};
 use super::verify_command::verify_command;
 
+pub(super) mod github;
 mod text;
 
 const SCHEMA: &str = "countersign.dev/sign/v1";
@@ -21,6 +23,8 @@ pub(crate) struct View {
     pub(crate) format: OutputFormat,
     /// What consumers have to add to the command that verifies, because this call did not use the defaults.
     pub(crate) consumer_flags: Vec<String>,
+    /// Where a GitHub Actions job is told, with `--github`.
+    pub(crate) github: Option<GithubFiles>,
 }
 
 impl View {
@@ -41,6 +45,9 @@ impl View {
     fn print(&self, report: &SignReport, errors: &[Failure]) -> Exit {
         let exit = errors.iter().map(|failure| failure.exit).fold(Exit::Done, Exit::and);
         let verify_command = verify_command(report, &self.consumer_flags);
+        let told = self.github.as_ref().map_or(Exit::Done, |files| {
+            files.tell(&JobReport::of_sign(report, verify_command.as_deref(), errors))
+        });
         let printed = match self.format {
             OutputFormat::Json => output::json(&document(report, verify_command, errors)),
             OutputFormat::Text => output::text(&text::text(report, verify_command.as_deref())),
@@ -49,7 +56,7 @@ impl View {
             output::note_lines(&failure.lines());
         }
         match printed {
-            Ok(()) => exit,
+            Ok(()) => exit.and(told),
             Err(_) => exit.and(Exit::Undecided),
         }
     }

@@ -18,6 +18,7 @@ use countersign_verifier::Verifier;
 use countersign_verifier::trusted_root::{self, TrustCache, TrustSource, TrustedRoot};
 
 use super::identity::IdentityFlags;
+use super::report::github::GithubFlags;
 use super::report::{self, View};
 use super::verify_command::consumer_flags;
 
@@ -97,12 +98,22 @@ pub(crate) struct SignArguments {
 
     #[command(flatten)]
     output: OutputFlags,
+
+    #[command(flatten)]
+    github: GithubFlags,
 }
 
 pub(crate) async fn run(arguments: SignArguments) -> Exit {
     program::log(arguments.output.verbose);
-    let view =
-        View { format: arguments.output.output, consumer_flags: consumer_flags(&arguments.trust, &arguments.registry) };
+    let mut view = View {
+        format: arguments.output.output,
+        consumer_flags: consumer_flags(&arguments.trust, &arguments.registry),
+        github: None,
+    };
+    match arguments.github.files() {
+        Ok(files) => view.github = files,
+        Err(failure) => return view.show_failure(failure),
+    }
     let progress = Progress::new(arguments.output.quiet);
     let outcome = arguments.sign(&progress).await;
     progress.finish();
