@@ -16,6 +16,9 @@ pub(crate) struct Arguments {
 pub(crate) enum Task {
     /// Fails when a banned crate is in the dependency tree.
     Bans,
+    /// Measures the release build beside the programs that people use, over a network with a round trip.
+    #[command(subcommand)]
+    Bench(BenchTask),
     /// Runs everything that CI runs: formatting, lints, tests, documentation, bans, tidy, the round trip.
     Ci,
     /// Runs a public conformance suite, a copy of which is given, against a client of ours.
@@ -28,6 +31,67 @@ pub(crate) enum Task {
     Sandbox(sandbox::program::Arguments),
     /// Fails when the tree departs from the layout and rules of this project.
     Tidy,
+    /// Looks at the workflows, the action and the scripts with actionlint, zizmor and shellcheck, where they can be had.
+    Workflows(WorkflowsFlags),
+}
+
+#[derive(Args, Default)]
+pub(crate) struct WorkflowsFlags {
+    /// Where the linters are installed, once for each version. Default: countersign/peers in the user's cache folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+
+    /// Fails when one of them cannot be had.
+    #[arg(long)]
+    pub(crate) require: bool,
+}
+
+/// What is measured.
+#[derive(Subcommand)]
+pub(crate) enum BenchTask {
+    /// Signing an image index: requests, wall time, processor time and memory, ours and cosign with the same services.
+    Sign(BenchSignFlags),
+}
+
+#[derive(Args)]
+pub(crate) struct BenchSignFlags {
+    /// Where peers are installed, once for each version. Default: countersign/peers in the user's cache folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+
+    /// How the result is written; progress goes to standard error.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub(crate) output: BenchOutput,
+
+    /// Less of everything: one registry, round trips of 0 and 40 ms, three runs.
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// Signs with the real servers too, where they are or can be installed.
+    #[arg(long)]
+    pub(crate) real: bool,
+
+    /// How often each is run. A slow one is run less often.
+    #[arg(long, value_name = "N")]
+    pub(crate) repetitions: Option<usize>,
+
+    /// Runs this signer instead of building one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signer: Option<PathBuf>,
+
+    /// Instead of the table: draws when each request of one run of ours was under way, with a round trip of 40 ms.
+    #[arg(long, conflicts_with_all = ["output", "quick", "real", "repetitions"])]
+    pub(crate) trace: bool,
+}
+
+/// How a result is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchOutput {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
 }
 
 #[derive(Args)]

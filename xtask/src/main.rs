@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod bans;
+mod bench;
 mod ci;
 mod conformance;
 mod e2e;
@@ -13,6 +14,7 @@ mod peers;
 mod programs;
 mod shell;
 mod tidy;
+mod workflows;
 
 fn main() -> ExitCode {
     match run(flags::Arguments::parse()) {
@@ -27,11 +29,13 @@ fn main() -> ExitCode {
 fn run(arguments: flags::Arguments) -> anyhow::Result<()> {
     match arguments.task {
         flags::Task::Bans => bans::check(),
+        flags::Task::Bench(task) => bench::run(&task),
         flags::Task::Ci => ci::all(),
         flags::Task::Conformance(flags) => conformance::run(&flags),
         flags::Task::E2e(flags) => e2e::run(&flags),
         flags::Task::Peers(flags) => peers::run(&flags),
         flags::Task::Sandbox(arguments) => sandbox::program::run(arguments),
         flags::Task::Tidy => tidy::check(),
+        flags::Task::Workflows(flags) => workflows::check(&flags),
     }
 }

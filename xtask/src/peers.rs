@@ -14,22 +14,22 @@ use anyhow::{Context as _, anyhow, bail};
 mod compatibility;
 mod differential;
 mod http;
-mod install;
+pub(crate) mod install;
 mod judges;
 mod libraries;
 mod matrix;
 mod older;
 mod plant;
-mod process;
+pub(crate) mod process;
 mod recipe;
 mod referrers;
 mod registries;
 mod replica;
-mod servers;
+pub(crate) mod servers;
 mod signers;
-mod stack;
+pub(crate) mod stack;
 mod verdict;
-mod versions;
+pub(crate) mod versions;
 
 use crate::flags::{PeersFlags, PeersSection};
 use crate::programs::Programs;
@@ -45,7 +45,17 @@ pub(crate) struct Bench<'b> {
     folders: &'b AtomicUsize,
 }
 
-impl Bench<'_> {
+impl<'b> Bench<'b> {
+    /// What works with these programs and peers, below a folder.
+    pub(crate) fn new(
+        programs: &'b Programs,
+        toolbox: &'b Toolbox,
+        folder: &'b Path,
+        folders: &'b AtomicUsize,
+    ) -> Self {
+        Self { programs, toolbox, folder, folders }
+    }
+
     /// Returns a new, empty folder: the home of one call, or the place of one server.
     pub(crate) fn folder(&self, name: &str) -> anyhow::Result<PathBuf> {
         let number = self.folders.fetch_add(1, Ordering::Relaxed);

@@ -37,6 +37,11 @@ impl Programs {
         Ok(Self { folder: folder.to_path_buf() })
     }
 
+    /// The programs beside this one, whether they are there or not.
+    pub(crate) fn beside(program: &Path) -> Self {
+        Self { folder: program.parent().map(Path::to_path_buf).unwrap_or_default() }
+    }
+
     /// Where a program is.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)

@@ -30,6 +30,7 @@ pub(crate) use fulcio::Fulcio;
 pub(crate) use keys::{ED25519_SPKI, pem, unpem};
 pub(crate) use rekor_v1::RekorV1;
 pub(crate) use rekor_v2::RekorV2;
+pub(crate) use stacks::RealStack;
 pub(crate) use timestamp::Timestamp;
 
 pub(crate) fn run(bench: &Bench<'_>) -> anyhow::Result<Vec<Section>> {
@@ -53,7 +54,7 @@ pub(crate) struct Real {
 }
 
 impl Real {
-    fn start(bench: &Bench<'_>, sandbox: &Sandbox) -> anyhow::Result<Self> {
+    pub(crate) fn start(bench: &Bench<'_>, sandbox: &Sandbox) -> anyhow::Result<Self> {
         // First, because Rekor v1 takes port 2112 when it is free, and then this one ends.
         let timestamp = Started::of(Timestamp::start(bench));
         thread::scope(|scope| {

@@ -12,8 +12,8 @@ use super::Real;
 use super::trust::Servers;
 
 /// The real servers with one of the logs.
-pub(super) struct RealStack {
-    pub(super) stack: Stack,
+pub(crate) struct RealStack {
+    pub(crate) stack: Stack,
     /// The server of the TUF repository.
     _tuf: Sandbox,
 }
@@ -31,7 +31,7 @@ pub(super) fn servers(real: &Real) -> anyhow::Result<Servers<'_>> {
 
 impl RealStack {
     /// Writes the trust, and serves it by TUF. The identity and its tokens are the sandbox's.
-    pub(super) fn new(bench: &Bench<'_>, sandbox: &Sandbox, real: &Real, rekor: Rekor) -> anyhow::Result<Self> {
+    pub(crate) fn new(bench: &Bench<'_>, sandbox: &Sandbox, real: &Real, rekor: Rekor) -> anyhow::Result<Self> {
         let servers = servers(real)?;
         let rekor_url = match rekor {
             Rekor::V1 => &real.rekor_v1.get()?.url,
