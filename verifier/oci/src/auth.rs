@@ -27,6 +27,7 @@ use token::{Token, TokenKey, TokenRequest};
 /// What a request wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
+    Delete,
     Read,
     Write,
 }
@@ -37,6 +38,8 @@ pub(crate) struct Need<'a> {
     pub(crate) endpoint: &'a Endpoint,
     pub(crate) repository: &'a Repository,
     pub(crate) action: Action,
+    /// A repository of the same registry that is read as well.
+    pub(crate) also_read: Option<&'a Repository>,
 }
 
 /// What a request is sent with, and what can be concluded when it is refused.
@@ -85,6 +88,8 @@ struct Learned {
     challenges: HashMap<String, Challenge>,
     /// Actions beside `pull` and `push` that a registry asks for in its challenges.
     actions: HashMap<Repository, BTreeSet<String>>,
+    /// Where deleting takes a right of its own.
+    deleting: HashSet<Repository>,
     /// Credentials that were refused on a read, by key: everywhere, or in one repository.
     dropped: HashSet<(String, Option<Repository>)>,
     /// One slot for each token, locked while it is fetched: whoever needs the same waits.
@@ -135,11 +140,18 @@ impl Authenticator {
             for action in token::further_actions(scope, need.repository) {
                 news |= known.len() < MAX_ACTIONS && known.insert(action);
             }
+            if need.action == Action::Delete && token::asks_to_delete(scope, need.repository) {
+                news |= learned.deleting.insert(need.repository.clone());
+            }
         }
         let challenge = challenge.without_scope();
         let known = learned.challenges.insert(need.endpoint.registry.clone(), challenge.clone());
         // Of requests at the same time, one is the first to learn, and all of them have to ask again.
         news || access.is_blind || known != Some(challenge)
+    }
+
+    fn asks_to_delete(&self, need: Need<'_>) -> bool {
+        need.action == Action::Delete && self.learned().deleting.contains(need.repository)
     }
 
     /// Decides what a 401 or 403 for `access` means.
@@ -168,7 +180,7 @@ impl Authenticator {
         let everywhere = (found.key.to_owned(), None);
         let here = (found.key.to_owned(), Some(need.repository.clone()));
         let dropped = learned.dropped.contains(&everywhere) || learned.dropped.contains(&here);
-        (need.action == Action::Write || !dropped).then_some(found)
+        (need.action != Action::Read || !dropped).then_some(found)
     }
 
     /// A stale login must not hide a public image.

@@ -34,6 +34,23 @@ impl Registry {
         offset: u64,
     ) -> Result<BlobStream, RegistryError> {
         let what = blob_name(repository, descriptor);
+        let mut tries = self.tries(&what, self.0.total_timeout);
+        loop {
+            match tries.within(self.blob_stream_once(repository, descriptor, offset)).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => tries.again(error).await?,
+            }
+        }
+    }
+
+    /// One attempt at opening a blob.
+    pub(crate) async fn blob_stream_once(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+        offset: u64,
+    ) -> Result<BlobStream, RegistryError> {
+        let what = blob_name(repository, descriptor);
         let size = descriptor.size;
         if offset > size {
             return Err(RegistryError::SizeMismatch { what, expected: size, actual: offset });
@@ -46,7 +63,7 @@ impl Registry {
             let range = HeaderValue::from_str(&format!("bytes={offset}-")).expect("digits are visible ASCII");
             call.headers.insert(RANGE, range);
         }
-        let response = self.open(&call).await?;
+        let response = self.exchange(&call).await?;
         check_head(&what, &response, offset, size)?;
         let slowest = Duration::from_secs((size - offset) / BLOB_BYTES_PER_SECOND);
         let limit = self.0.total_timeout.saturating_add(slowest);

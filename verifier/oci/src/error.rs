@@ -25,13 +25,31 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
 }
 
+impl Answer {
+    /// An answer that says nothing beside its status.
+    pub(crate) fn new(what: &str, from: &str, status: u16) -> Self {
+        let (what, from) = (what.to_owned(), from.to_owned());
+        Self { what, from, status, codes: Vec::new(), message: None, retry_after: None }
+    }
+}
+
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} answered {}", self.what, self.from, self.status)?;
-        if !self.codes.is_empty() {
-            write!(f, " {}", self.codes.join(", "))?;
+        write!(f, "{}: {}", self.what, Said(self))
+    }
+}
+
+/// An answer without what was asked for.
+struct Said<'a>(&'a Answer);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(answer) = self;
+        write!(f, "{} answered {}", answer.from, answer.status)?;
+        if !answer.codes.is_empty() {
+            write!(f, " {}", answer.codes.join(", "))?;
         }
-        match &self.message {
+        match &answer.message {
             Some(message) => write!(f, " ({message})"),
             None => Ok(()),
         }
@@ -191,6 +209,22 @@ pub enum RegistryError {
         /// The size that the registry states, or how many bytes were seen when it was clear.
         actual: u64,
     },
+    /// The registry does not let a tag be overwritten that is there.
+    #[error("{answer}: this tag cannot be overwritten")]
+    TagImmutable {
+        /// The answer.
+        answer: Box<Answer>,
+    },
+    /// A tag that was moved does not point where it was moved to.
+    #[error("{what} points at {}, not at {expected}, after it was moved", actual.map_or_else(|| "nothing".to_owned(), |actual| actual.to_string()))]
+    TagNotMoved {
+        /// The tag.
+        what: String,
+        /// Where it was moved to.
+        expected: Digest,
+        /// What it points at.
+        actual: Option<Digest>,
+    },
     /// The list that several referrers were to be added to could not be written.
     #[error("{subject}: its referrers tag cannot be updated")]
     TagSchema {
@@ -296,7 +330,7 @@ impl RegistryError {
                 Class::Usage
             }
             Self::Answered { answer } if transient(answer.status) => Class::Unreachable,
-            Self::CredentialsRejected { .. } | Self::Denied { .. } => Class::Denied,
+            Self::CredentialsRejected { .. } | Self::Denied { .. } | Self::TagImmutable { .. } => Class::Denied,
             Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => Class::Rejected,
             Self::Client(source) | Self::Http { source, .. } => source.class(),
             Self::TagSchema { source, .. } => source.class(),
@@ -304,6 +338,7 @@ impl RegistryError {
             Self::Throttled { .. } => Class::Throttled,
             Self::Certificate { .. }
             | Self::NotListed { .. }
+            | Self::TagNotMoved { .. }
             | Self::TagSchemaLost { .. }
             | Self::TimedOut { .. }
             | Self::Truncated { .. }
@@ -344,6 +379,8 @@ impl RegistryError {
             Self::RealmRefused { .. } => "token-server-refused",
             Self::Redirect { .. } => "redirect-refused",
             Self::SizeMismatch { .. } => "size-mismatch",
+            Self::TagImmutable { .. } => "tag-immutable",
+            Self::TagNotMoved { .. } => "tag-not-moved",
             Self::TagSchema { source, .. } => source.code(),
             Self::TagSchemaForeign { .. } => "referrers-tag-in-use",
             Self::TagSchemaFull { .. } => "referrers-tag-full",
@@ -366,6 +403,7 @@ impl RegistryError {
             Self::Http { source, .. } => source.retryable(),
             Self::TagSchema { source, .. } => source.retryable(),
             Self::NotListed { .. }
+            | Self::TagNotMoved { .. }
             | Self::TagSchemaLost { .. }
             | Self::Throttled { .. }
             | Self::TimedOut { .. }
@@ -391,6 +429,10 @@ impl RegistryError {
                 "serve the registry over https, or allow plain http with --allow-http-registry".to_owned()
             }
             Self::Throttled { answer } => format!("try again in {} s", answer.retry_after?.as_secs()),
+            Self::TagImmutable { .. } => {
+                "trying again can only repeat this: use another tag, or let the registry overwrite this one".to_owned()
+            }
+            Self::TagNotMoved { .. } => "somebody else may be moving this tag too".to_owned(),
             Self::TagSchemaForeign { .. } => "somebody uses this tag; move or delete it".to_owned(),
             Self::TagSchema { source, .. } => return source.hint(),
             Self::Address { .. } => "a registry is a host with an optional port: registry.example.com:5000".to_owned(),
@@ -412,6 +454,7 @@ impl RegistryError {
             | Self::CredentialsRejected { answer, .. }
             | Self::Denied { answer, .. }
             | Self::NotFound { answer }
+            | Self::TagImmutable { answer }
             | Self::Throttled { answer } => Some(answer),
             Self::TagSchema { source, .. } => source.answer(),
             _ => None,
@@ -422,14 +465,7 @@ impl RegistryError {
     #[must_use]
     pub fn not_found(reference: &PinnedReference) -> Self {
         Self::NotFound {
-            answer: Box::new(Answer {
-                what: format!("manifest {reference}"),
-                from: reference.repository().registry().to_owned(),
-                status: 404,
-                codes: Vec::new(),
-                message: None,
-                retry_after: None,
-            }),
+            answer: Box::new(Answer::new(&format!("manifest {reference}"), reference.repository().registry(), 404)),
         }
     }
 
@@ -437,6 +473,14 @@ impl RegistryError {
     #[must_use]
     pub fn digest_mismatch(reference: &PinnedReference, actual: Digest) -> Self {
         Self::DigestMismatch { what: format!("manifest {reference}"), expected: reference.digest(), actual }
+    }
+
+    /// Returns why in a few words, for who is told what the failure was about.
+    pub(crate) fn reason(&self) -> String {
+        match self.answer() {
+            Some(answer) => Said(answer).to_string(),
+            None => self.code().replace('-', " "),
+        }
     }
 
     pub(crate) fn retry_after(&self) -> Option<Duration> {

@@ -83,6 +83,17 @@ impl std::fmt::Debug for Proxies {
 ///
 /// Clients without own certificates share one TLS configuration, whose roots are loaded at the first https connect.
 pub fn client(options: &HttpOptions) -> Result<reqwest::Client, HttpError> {
+    let builder = builder(options)?.read_timeout(options.idle_timeout);
+    builder.build().map_err(HttpError::build)
+}
+
+/// Builds the client for long uploads: the limit on the time until an answer begins counts from the first byte of the
+/// request, so who sends a long body keeps a limit of its own.
+pub(crate) fn client_without_idle_limit(options: &HttpOptions) -> Result<reqwest::Client, HttpError> {
+    builder(options)?.build().map_err(HttpError::build)
+}
+
+fn builder(options: &HttpOptions) -> Result<reqwest::ClientBuilder, HttpError> {
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls::configuration(&options.ca_certificates)?)
         .user_agent(&options.user_agent)
@@ -94,8 +105,7 @@ pub fn client(options: &HttpOptions) -> Result<reqwest::Client, HttpError> {
         .no_zstd()
         .no_deflate()
         .no_proxy()
-        .connect_timeout(options.connect_timeout)
-        .read_timeout(options.idle_timeout);
+        .connect_timeout(options.connect_timeout);
     if let Some(total) = options.total_timeout {
         builder = builder.timeout(total);
     }
@@ -109,7 +119,7 @@ pub fn client(options: &HttpOptions) -> Result<reqwest::Client, HttpError> {
     if let Some(url) = &options.proxies.https {
         builder = builder.proxy(Proxy::https(url).map_err(HttpError::build)?.no_proxy(except()));
     }
-    builder.build().map_err(HttpError::build)
+    Ok(builder)
 }
 
 /// Returns the whole body, or an error as soon as it has more than `limit` bytes; never holds more.

@@ -71,7 +71,7 @@ pub use error::{Answer, RegistryError};
 #[cfg(feature = "client")]
 pub use http::PlainHttp;
 #[cfg(feature = "client")]
-pub use push::{Attached, Attachment, ManifestTarget, Pushed, Pusher, TagSchemaUpdate};
+pub use push::{Attached, Attachment, Copied, Deleted, ManifestTarget, Pushed, Pusher, TagSchemaUpdate};
 pub use reference::{ImageReference, PinnedReference, ReferenceError, Repository, Tag};
 #[cfg(feature = "client")]
 pub use referrers::{ListingError, Place, PlaceKind, Referrers, ReferrersSource, Truncation};

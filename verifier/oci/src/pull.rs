@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -35,6 +37,56 @@ impl Registry {
         let mut call = Call::read(what, pinned.repository(), format!("manifests/{}", pinned.digest()));
         call.method = Method::HEAD;
         call.headers = accept_manifests();
+        match self.open(&call).await {
+            Ok(_) => Ok(true),
+            Err(RegistryError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns a manifest that was pushed just now: where the registry does not show it yet, it is waited for, for at most
+    /// 30 seconds and within the budget.
+    pub async fn wait_for_manifest(&self, pinned: &PinnedReference) -> Result<RawManifest, RegistryError> {
+        let mut patience = self.patience(format!("manifest {pinned}"), VISIBLE_WITHIN);
+        loop {
+            match self.manifest(pinned).await {
+                Err(absent @ RegistryError::NotFound { .. }) => {
+                    if !patience.pause().await {
+                        return Err(absent);
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Returns what a tag points at, or `None` when it is not there: the registry's word, by HEAD, unless it says nothing
+    /// of a digest; then that of the bytes.
+    pub async fn tag_digest(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, RegistryError> {
+        let what = format!("manifest {repository}:{tag}");
+        let mut call = Call::read(what, repository, format!("manifests/{tag}"));
+        call.method = Method::HEAD;
+        call.headers = accept_manifests();
+        match self.open(&call).await {
+            Ok(answer) => {
+                if let Some(digest) = stated_digest(answer.headers(), &CONTENT_DIGEST) {
+                    return Ok(Some(digest));
+                }
+            }
+            Err(RegistryError::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        match self.get_manifest(&call.what, repository, format!("manifests/{tag}")).await {
+            Ok(fetched) => Ok(Some(Digest::of(&fetched.bytes))),
+            Err(RegistryError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns whether a repository has a blob, by HEAD: its word.
+    pub(crate) async fn blob_exists(&self, repository: &Repository, digest: Digest) -> Result<bool, RegistryError> {
+        let mut call = Call::read(format!("blob {repository}@{digest}"), repository, format!("blobs/{digest}"));
+        call.method = Method::HEAD;
         match self.open(&call).await {
             Ok(_) => Ok(true),
             Err(RegistryError::NotFound { .. }) => Ok(false),
@@ -130,5 +182,8 @@ fn accept_manifests() -> HeaderMap {
     );
     HeaderMap::from_iter([(ACCEPT, accept)])
 }
+
+/// How long a registry may take to show a manifest that it took.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(30);
 
 pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");

@@ -1,6 +1,10 @@
 //! Writing: blobs, manifests, and the lists of referrers that a registry does not keep itself.
 
+mod copy;
+mod feed;
+mod tag;
 mod tag_schema;
+mod upload;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,21 +14,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tokio::time::sleep;
-use url::Url;
 
-use crate::auth::Action;
 use crate::error::RegistryError;
-use crate::http::{read_bounded, same_origin};
 use crate::index::Descriptor;
-use crate::limits::{BLOB_BYTES_PER_SECOND, ERROR_ANSWER_BYTES};
+use crate::limits::ERROR_ANSWER_BYTES;
 use crate::pull::{CONTENT_DIGEST, stated_digest};
 use crate::referrers::ApiAnswer;
-use crate::registry::{Call, Registry, Target};
+use crate::registry::{Call, Registry};
 use crate::text::printable;
 use crate::{Digest, PinnedReference, Repository, Tag};
 
+pub use copy::Copied;
+pub use tag::Deleted;
 pub use tag_schema::TagSchemaUpdate;
 
 /// The only writer. Nothing that only reads ever holds one.
@@ -104,22 +107,8 @@ impl Pusher {
         self.push_blob(repository, Digest::of(EMPTY_BLOB), Bytes::from_static(EMPTY_BLOB)).await
     }
 
-    /// Pushes a blob in one piece, without asking first whether it is there. Repeating it changes nothing, so outages
-    /// are met by repeating it.
-    pub async fn push_blob(&self, repository: &Repository, digest: Digest, bytes: Bytes) -> Result<(), RegistryError> {
-        let what = format!("blob {repository}@{digest}");
-        check(&what, digest, Digest::of(&bytes))?;
-        let slowest = Duration::from_secs(bytes.len() as u64 / BLOB_BYTES_PER_SECOND);
-        let mut tries = self.registry.tries(&what, self.registry.0.total_timeout.saturating_add(slowest));
-        loop {
-            match tries.within(self.upload(&what, repository, digest, &bytes)).await {
-                Ok(()) => return Ok(()),
-                Err(error) => tries.again(error).await?,
-            }
-        }
-    }
-
-    /// Pushes a manifest, byte for byte. A digest that the registry states is compared with ours.
+    /// Pushes a manifest, byte for byte. A digest that the registry states is compared with ours. A tag that may not be
+    /// overwritten is [`RegistryError::TagImmutable`].
     pub async fn push_manifest(
         &self,
         repository: &Repository,
@@ -128,7 +117,8 @@ impl Pusher {
         media_type: &str,
     ) -> Result<Pushed, RegistryError> {
         let call = manifest_call(repository, at, bytes, media_type)?;
-        let answer = self.registry.fetch(&call, ERROR_ANSWER_BYTES).await?;
+        let answer =
+            self.registry.fetch(&call, ERROR_ANSWER_BYTES).await.map_err(|error| self.refused(&call, at, error))?;
         pushed(&call, &answer.headers)
     }
 
@@ -173,6 +163,17 @@ impl Pusher {
         attachments.iter().zip(listed).map(|(one, listed)| listed?.map_or_else(|| by_tag(&one.subject), Ok)).collect()
     }
 
+    /// What a refused manifest says beside itself.
+    fn refused(&self, call: &Call<'_>, at: ManifestTarget<'_>, error: RegistryError) -> RegistryError {
+        if error.answer().is_some_and(|answer| answer.codes.iter().any(|code| code.ends_with("BLOB_UNKNOWN"))) {
+            self.registry.0.present.forget(call.repository);
+        }
+        match at {
+            ManifestTarget::Digest(_) => error,
+            ManifestTarget::Tag(_) => tag::explain(error, false),
+        }
+    }
+
     /// Returns how the registry lists a referrer by itself, or `None` when it keeps no lists.
     async fn listed_by_registry(&self, one: &Attachment) -> Result<Option<Attached>, RegistryError> {
         let Attachment { subject, referrer, pushed } = one;
@@ -195,38 +196,6 @@ impl Pusher {
         }
         Err(RegistryError::NotListed { subject: subject.to_string(), referrer: referrer.digest })
     }
-
-    /// One upload: a session is opened, and the whole blob put into it.
-    async fn upload(
-        &self,
-        what: &str,
-        repository: &Repository,
-        digest: Digest,
-        bytes: &Bytes,
-    ) -> Result<(), RegistryError> {
-        let mut call = Call {
-            what: what.to_owned(),
-            repository,
-            action: Action::Write,
-            method: Method::POST,
-            target: Target::Path("blobs/uploads/".to_owned()),
-            headers: HeaderMap::new(),
-            body: Bytes::new(),
-        };
-        let session = self.registry.exchange(&call).await?;
-        let base = self.registry.endpoint(repository.registry())?.base;
-        let location = session.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-        let place = upload_place(&base, session.url(), location, digest);
-        call.target = Target::Url(place.ok_or_else(|| RegistryError::UploadLocation { what: what.to_owned() })?);
-        call.method = Method::PUT;
-        call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-        call.body = bytes.clone();
-        let stored = self.registry.exchange(&call).await?;
-        let stated = stated_digest(stored.headers(), &CONTENT_DIGEST);
-        // Read to its end, so that the connection can be used again.
-        let _ = read_bounded(stored, ERROR_ANSWER_BYTES).await;
-        stated.map_or(Ok(()), |stated| check(what, digest, stated))
-    }
 }
 
 fn manifest_call<'a>(
@@ -245,15 +214,10 @@ fn manifest_call<'a>(
     };
     let content_type = HeaderValue::from_str(media_type)
         .map_err(|_| RegistryError::MediaType { media_type: printable(media_type, 200) })?;
-    Ok(Call {
-        what,
-        repository,
-        action: Action::Write,
-        method: Method::PUT,
-        target: Target::Path(path),
-        headers: HeaderMap::from_iter([(CONTENT_TYPE, content_type)]),
-        body: bytes,
-    })
+    let mut call = Call::write(what, repository, Method::PUT, path);
+    call.headers = HeaderMap::from_iter([(CONTENT_TYPE, content_type)]);
+    call.body = bytes;
+    Ok(call)
 }
 
 fn pushed(call: &Call<'_>, answer: &HeaderMap) -> Result<Pushed, RegistryError> {
@@ -262,17 +226,6 @@ fn pushed(call: &Call<'_>, answer: &HeaderMap) -> Result<Pushed, RegistryError> 
         check(&call.what, digest, stated)?;
     }
     Ok(Pushed { digest, oci_subject: stated_digest(answer, &OCI_SUBJECT) })
-}
-
-/// Returns where the blob goes: the session's own address, which must be the registry's, and the digest behind it.
-fn upload_place(base: &Url, asked: &Url, location: Option<&str>, digest: Digest) -> Option<Url> {
-    let mut place = asked.join(location?).ok()?;
-    place.set_fragment(None);
-    let own = same_origin(base, &place) && place.username().is_empty() && place.password().is_none();
-    own.then(|| {
-        place.query_pairs_mut().append_pair("digest", &digest.to_string());
-        place
-    })
 }
 
 fn check(what: &str, expected: Digest, actual: Digest) -> Result<(), RegistryError> {
@@ -303,42 +256,3 @@ const LISTING_PAUSES: [Duration; 5] = [
     Duration::from_millis(1_800),
     Duration::from_millis(1_900),
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn place(location: Option<&str>) -> Option<String> {
-        let base = "https://r.example/".parse().unwrap();
-        let asked = "https://r.example/v2/octo/app/blobs/uploads/".parse().unwrap();
-        upload_place(&base, &asked, location, Digest::of(b"{}")).map(String::from)
-    }
-
-    #[test]
-    fn a_session_is_at_the_registry() {
-        let query = "digest=sha256%3A44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
-        for (location, expected) in [
-            ("/v2/x/1", format!("https://r.example/v2/x/1?{query}")),
-            ("https://r.example/v2/x/1?_state=a%3D%3D", format!("https://r.example/v2/x/1?_state=a%3D%3D&{query}")),
-            ("https://r.example:443/v2/x/1#f", format!("https://r.example/v2/x/1?{query}")),
-            ("1", format!("https://r.example/v2/octo/app/blobs/uploads/1?{query}")),
-        ] {
-            assert_eq!(place(Some(location)), Some(expected), "{location}");
-        }
-    }
-
-    #[test]
-    fn a_session_elsewhere_is_refused() {
-        for location in [
-            "https://evil.example/v2/x/1",
-            "//evil.example/v2/x/1",
-            "http://r.example/v2/x/1",
-            "https://r.example:444/v2/x/1",
-            "https://user:password@r.example/v2/x/1",
-            "https://",
-        ] {
-            assert_eq!(place(Some(location)), None, "{location}");
-        }
-        assert_eq!(place(None), None);
-    }
-}

@@ -1,10 +1,13 @@
 //! The registry: one client, what was learned about authentication, and the one way a request is made.
 
 mod answer;
+mod call;
 mod endpoint;
 mod exchange;
 mod options;
+mod present;
 mod transport;
+mod tries;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -15,16 +18,18 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub(crate) use answer::{Shown, refusal};
+pub(crate) use call::{Call, Fetched, StreamedBody, Target};
 pub(crate) use endpoint::Endpoint;
-pub(crate) use exchange::{Call, Fetched, Target};
 pub use options::RegistryOptions;
-pub(crate) use transport::Transport;
+pub(crate) use transport::{Transport, Via};
+pub(crate) use tries::{Patience, Tries};
 
 use crate::auth::Authenticator;
 use crate::error::RegistryError;
-use crate::http::{self, PlainHttp, RetryPolicy};
+use crate::http::{self, Budget, PlainHttp, RetryPolicy};
 use crate::index::Manifest;
 use crate::{Digest, PinnedReference, Repository};
+use present::Present;
 
 /// Registries, read only: [`Pusher`](crate::Pusher) is what writes. Clones share connections, tokens and everything learned.
 #[derive(Clone)]
@@ -38,12 +43,14 @@ pub(crate) struct Inner {
     /// Registries that did not answer over https and may be spoken to without.
     downgraded: Mutex<HashMap<String, ()>>,
     pub(crate) retry: RetryPolicy,
+    pub(crate) budget: Option<Budget>,
     pub(crate) total_timeout: Duration,
     pub(crate) tag_schema_window: Duration,
     /// What was learned of the referrers API, by repository.
     referrers_api: Mutex<HashMap<Repository, bool>>,
     /// One lock for each referrers tag that this process writes.
     tag_locks: Mutex<HashMap<PinnedReference, Arc<tokio::sync::Mutex<()>>>>,
+    pub(crate) present: Present,
 }
 
 impl Registry {
@@ -57,10 +64,12 @@ impl Registry {
             plain_http: options.plain_http,
             downgraded: Mutex::default(),
             retry: options.retry,
+            budget: options.budget,
             total_timeout: options.total_timeout,
             tag_schema_window: options.tag_schema_window,
             referrers_api: Mutex::default(),
             tag_locks: Mutex::default(),
+            present: Present::default(),
         })))
     }
 
@@ -68,6 +77,18 @@ impl Registry {
     #[must_use]
     pub fn request_count(&self) -> u64 {
         self.0.transport.requests.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many requests were sent so far for each registry, by its name in references. What its token server and
+    /// its storage were asked counts with it.
+    #[must_use]
+    pub fn request_counts(&self) -> BTreeMap<String, u64> {
+        self.0.transport.counts()
+    }
+
+    /// Waits, in a call that takes turns with pauses, for at most `most`.
+    pub(crate) fn patience(&self, what: String, most: Duration) -> Patience {
+        Patience::new(what, most, self.0.budget.clone())
     }
 
     pub(crate) fn endpoint(&self, registry: &str) -> Result<Endpoint, RegistryError> {
@@ -124,6 +145,6 @@ pub struct Resolved {
 }
 
 /// What is guarded stays whole when a holder panics: plain inserts and look-ups.
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

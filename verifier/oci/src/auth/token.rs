@@ -1,3 +1,4 @@
+use std::iter;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -13,7 +14,7 @@ use super::{Action, Authenticator, Challenge, Credential, Need, Used, basic, sec
 use crate::error::RegistryError;
 use crate::http::{read_bounded, shown};
 use crate::limits;
-use crate::registry::{Shown, Transport};
+use crate::registry::{Shown, Transport, Via};
 use crate::{Repository, Secret};
 
 /// A token as it is sent, and how long it is used.
@@ -43,7 +44,8 @@ pub(super) struct TokenRequest<'a> {
     need: Need<'a>,
     realm: &'a Url,
     service: Option<&'a str>,
-    scope: String,
+    /// One for each repository, that which is written first.
+    scopes: Vec<String>,
     trust: Trust,
     found: Option<&'a Found<'a>>,
 }
@@ -66,7 +68,7 @@ impl<'a> TokenRequest<'a> {
             need,
             realm,
             service,
-            scope: scope(need.repository, need.action, actions.iter().map(String::as_str)),
+            scopes: scopes(need, authenticator.asks_to_delete(need), actions.iter().map(String::as_str)),
             trust: realm::trust(&need.endpoint.base, realm, named, need.endpoint.plain_http),
             found,
         }
@@ -77,7 +79,7 @@ impl<'a> TokenRequest<'a> {
             registry: self.need.endpoint.registry.clone(),
             realm: self.realm.clone(),
             service: self.service.map(str::to_owned),
-            scope: self.scope.clone(),
+            scope: self.scopes.join(" "),
             credentials: self.shown_credentials().map(|found| found.key.to_owned()),
         }
     }
@@ -108,7 +110,7 @@ impl<'a> TokenRequest<'a> {
         let asked_at = Instant::now();
         let request = self.request();
         let secrets = Shown::of(request.headers().get(AUTHORIZATION)).and(self.identity_token());
-        let response = transport.send(request, &what).await?;
+        let response = transport.send(request, &what, Via::new(&self.need.endpoint.registry)).await?;
         if !response.status().is_success() {
             return Err(self.refusal(crate::registry::refusal(&what, response, &secrets).await));
         }
@@ -129,7 +131,7 @@ impl<'a> TokenRequest<'a> {
             let mut request = reqwest::Request::new(Method::POST, self.realm.clone());
             let mut form = url::form_urlencoded::Serializer::new(String::new());
             form.append_pair("grant_type", "refresh_token").append_pair("client_id", CLIENT_ID);
-            form.append_pair("scope", &self.scope).append_pair("refresh_token", token.expose());
+            form.append_pair("scope", &self.scopes.join(" ")).append_pair("refresh_token", token.expose());
             if let Some(service) = self.service {
                 form.append_pair("service", service);
             }
@@ -142,7 +144,9 @@ impl<'a> TokenRequest<'a> {
         if let Some(service) = self.service {
             url.query_pairs_mut().append_pair("service", service);
         }
-        url.query_pairs_mut().append_pair("scope", &self.scope);
+        for scope in &self.scopes {
+            url.query_pairs_mut().append_pair("scope", scope);
+        }
         let mut request = reqwest::Request::new(Method::GET, url);
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
         if let Some(header) = self.shown_credentials().and_then(|found| basic(found).header) {
@@ -197,31 +201,45 @@ fn lifetime(expires_in: Option<serde_json::Number>) -> Duration {
     Duration::from_secs_f64(stated.unwrap_or(DEFAULT_LIFETIME).min(LONGEST_LIFETIME) * 0.9)
 }
 
-/// Returns the scope to ask for: what the request needs, and what the registry added for this repository.
-fn scope<'a>(repository: &Repository, action: Action, further: impl Iterator<Item = &'a str>) -> String {
-    let mut scope = format!("repository:{}:pull", repository.path());
-    if action == Action::Write {
+/// Returns the scopes to ask for: what the request needs, and what the registry added for this repository.
+fn scopes<'a>(need: Need<'_>, deletes: bool, further: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut scope = format!("repository:{}:pull", need.repository.path());
+    if need.action != Action::Read {
         scope.push_str(",push");
+    }
+    if deletes {
+        scope.push_str(",delete");
     }
     for action in further {
         scope.push(',');
         scope.push_str(action);
     }
-    scope
+    let source = need.also_read.filter(|source| *source != need.repository);
+    iter::once(scope).chain(source.map(|source| format!("repository:{}:pull", source.path()))).collect()
+}
+
+/// Returns whether a challenge asks for the right to delete in this very repository. Some token servers do not know the
+/// word, so it is not said before.
+pub(super) fn asks_to_delete(scope: &str, repository: &Repository) -> bool {
+    actions(scope, repository).any(|action| matches!(action.as_str(), "delete" | "*"))
 }
 
 /// Returns the actions that a challenge names for this very repository beside reading, writing and deleting: what a
 /// request needs of those is known here, and no server talks us into more.
 pub(super) fn further_actions(scope: &str, repository: &Repository) -> Vec<String> {
-    let own = |scope: &str| {
-        let (name, actions) = scope.strip_prefix("repository:")?.rsplit_once(':')?;
-        (name == repository.path()).then(|| actions.split(',').map(str::to_owned).collect::<Vec<_>>())
-    };
     let word = |action: &String| {
         (1..=32).contains(&action.len()) && action.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
     };
     let known = |action: &String| matches!(action.as_str(), "pull" | "push" | "delete");
-    scope.split_ascii_whitespace().filter_map(own).flatten().filter(|action| word(action) && !known(action)).collect()
+    actions(scope, repository).filter(|action| word(action) && !known(action)).collect()
+}
+
+fn actions(scope: &str, repository: &Repository) -> impl Iterator<Item = String> {
+    let own = |scope: &str| {
+        let (name, actions) = scope.strip_prefix("repository:")?.rsplit_once(':')?;
+        (name == repository.path()).then(|| actions.split(',').map(str::to_owned).collect::<Vec<_>>())
+    };
+    scope.split_ascii_whitespace().filter_map(own).flatten()
 }
 
 /// What we call ourselves where a token server asks.
@@ -240,10 +258,31 @@ mod tests {
     #[test]
     fn a_scope_is_what_the_request_needs() {
         let repository: Repository = "ghcr.io/octo/app".parse().unwrap();
-        assert_eq!(scope(&repository, Action::Read, [].into_iter()), "repository:octo/app:pull");
-        assert_eq!(scope(&repository, Action::Write, [].into_iter()), "repository:octo/app:pull,push");
-        let further = ["metadata_read"].into_iter();
-        assert_eq!(scope(&repository, Action::Read, further), "repository:octo/app:pull,metadata_read");
+        let source: Repository = "ghcr.io/octo/build".parse().unwrap();
+        let endpoint = crate::registry::Endpoint::unmapped("ghcr.io");
+        let of = |action, also_read, deletes, further: &[&str]| {
+            let need = Need { endpoint: &endpoint, repository: &repository, action, also_read };
+            scopes(need, deletes, further.iter().copied())
+        };
+        assert_eq!(of(Action::Read, None, false, &[]), ["repository:octo/app:pull"]);
+        assert_eq!(of(Action::Write, None, false, &[]), ["repository:octo/app:pull,push"]);
+        assert_eq!(of(Action::Delete, None, false, &[]), ["repository:octo/app:pull,push"]);
+        assert_eq!(of(Action::Delete, None, true, &[]), ["repository:octo/app:pull,push,delete"]);
+        assert_eq!(of(Action::Read, None, false, &["metadata_read"]), ["repository:octo/app:pull,metadata_read"]);
+        let both = ["repository:octo/app:pull,push", "repository:octo/build:pull"];
+        assert_eq!(of(Action::Write, Some(&source), false, &[]), both);
+        assert_eq!(of(Action::Write, Some(&repository), false, &[]), both[..1]);
+    }
+
+    #[test]
+    fn the_right_to_delete_is_asked_for_where_this_repository_is_meant() {
+        let repository: Repository = "ghcr.io/octo/app".parse().unwrap();
+        for scope in ["repository:octo/app:delete", "repository:octo/app:pull,push,delete", "repository:octo/app:*"] {
+            assert!(asks_to_delete(scope, &repository), "{scope}");
+        }
+        for scope in ["", "repository:octo/app:pull,push", "repository:victim/app:delete", "registry:catalog:*"] {
+            assert!(!asks_to_delete(scope, &repository), "{scope}");
+        }
     }
 
     #[test]

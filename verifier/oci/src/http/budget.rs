@@ -59,7 +59,12 @@ impl Budget {
 
     /// Pauses before `what` is tried again, because of `why`. Returns at once, and `false`, where less than the pause is
     /// left. Says what it waits for where that takes a second or longer.
-    pub async fn pause(&self, what: &dyn fmt::Display, why: &dyn fmt::Display, pause: Duration) -> bool {
+    pub async fn pause(
+        &self,
+        what: &(dyn fmt::Display + Sync),
+        why: &(dyn fmt::Display + Sync),
+        pause: Duration,
+    ) -> bool {
         let remaining = self.remaining();
         if pause >= remaining {
             return false;

@@ -12,26 +12,31 @@ pub struct RetryPolicy {
     pub attempts: usize,
     /// The first pause; each further one is twice as long, and jitter adds up to as much again.
     pub first_pause: Duration,
-    /// The longest pause, whatever a `Retry-After` asks for.
+    /// The longest pause: whatever a `Retry-After` asks for, unless a [`Budget`](super::Budget) has the time.
     pub longest_pause: Duration,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { attempts: 5, first_pause: Duration::from_millis(200), longest_pause: Duration::from_secs(20) }
+        Self { attempts: 5, first_pause: Duration::from_millis(200), longest_pause: Duration::from_secs(30) }
     }
 }
 
 impl RetryPolicy {
     /// Returns the pauses between attempts, one less than there are attempts.
     pub fn pauses(&self) -> impl Iterator<Item = Duration> + Send + use<> {
-        ExponentialBuilder::default()
-            .with_min_delay(self.first_pause)
-            .with_max_delay(self.longest_pause)
-            .with_factor(2.0)
-            .with_max_times(self.attempts.saturating_sub(1))
-            .with_jitter()
-            .build()
+        self.growing().with_max_times(self.attempts.saturating_sub(1)).build()
+    }
+
+    /// Returns pauses without end, for calls that a [`Budget`](super::Budget) bounds.
+    pub fn endless_pauses(&self) -> impl Iterator<Item = Duration> + Send + use<> {
+        let longest = self.longest_pause;
+        self.growing().without_max_times().build().map(move |pause| pause.min(longest))
+    }
+
+    fn growing(&self) -> ExponentialBuilder {
+        let longest = ExponentialBuilder::default().with_min_delay(self.first_pause).with_max_delay(self.longest_pause);
+        longest.with_factor(2.0).with_jitter()
     }
 
     /// Returns how long to pause: at least as long as the server asked for, at most [`Self::longest_pause`].

@@ -156,7 +156,9 @@ impl<'a> Writer<'a> {
         let mut tries = registry.tries(&self.what, registry.0.total_timeout);
         let window = registry.0.tag_schema_window;
         let mut refused = None;
-        for _ in 0..WRITES {
+        // Outages have their own bound; this one is for other writers.
+        let mut turns = 0;
+        while turns < WRITES {
             let read_at = Instant::now();
             let mut held = tries.within(self.read()).await?;
             if !held.index.add(&self.update.referrers) {
@@ -165,16 +167,22 @@ impl<'a> Writer<'a> {
             let state = held.state();
             // Where nothing has changed since a condition failed, the registry does not understand it.
             let condition = if refused.as_ref() == Some(&state) { HeaderMap::new() } else { held.condition() };
+            let is_conditional = !condition.is_empty();
             let call = self.call(&held.index, condition)?;
             // Later than this, another of ours may believe that nobody is about to write.
             if read_at.elapsed() >= window {
                 tracing::debug!(what = self.what, "reading took too long to write after it, reading again");
+                turns += 1;
                 continue;
             }
             self.has_written = true;
-            match tries.within(registry.exchange(&call)).await {
+            let outcome = tries.within(registry.exchange(&call)).await;
+            match outcome.map_err(|error| super::tag::explain(error, is_conditional)) {
                 Ok(answer) => return super::pushed(&call, answer.headers()).map(|_| ()),
-                Err(RegistryError::Answered { answer }) if answer.status == 412 => refused = Some(state),
+                Err(RegistryError::Answered { answer }) if answer.status == 412 => {
+                    refused = Some(state);
+                    turns += 1;
+                }
                 Err(error) => tries.again(error).await?,
             }
         }

@@ -52,6 +52,11 @@ impl Endpoint {
         let may_downgrade = stated.is_none() && scheme == "https" && plain_http == PlainHttp::Any;
         Ok(Self { registry: registry.to_owned(), base, credential_registry, plain_http, may_downgrade })
     }
+
+    #[cfg(test)]
+    pub(crate) fn unmapped(registry: &str) -> Self {
+        Self::new(registry, None, PlainHttp::LoopbackOnly, false).expect("tests name registries")
+    }
 }
 
 /// Returns the host of `host[:port]`, where an IPv6 address stands in brackets.

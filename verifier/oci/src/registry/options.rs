@@ -2,12 +2,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::auth::Credentials;
-use crate::http::{HttpOptions, PlainHttp, Proxies, RetryPolicy, USER_AGENT};
+use crate::http::{Budget, HttpOptions, PlainHttp, Proxies, RetryPolicy, USER_AGENT};
 
 /// What a [`Registry`](crate::Registry) is made of. Start from the default and set fields.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RegistryOptions {
+    /// The time that everything may take together, shared with others. With it, outages are met by asking again until it
+    /// is used up, whatever [`RetryPolicy::attempts`] says, and a `Retry-After` is heeded in full; one that asks for more
+    /// than is left ends the call at once.
+    pub budget: Option<Budget>,
     /// Certificates in PEM that are trusted beside the platform's roots.
     pub ca_certificates: Vec<Vec<u8>>,
     /// Time to connect, TLS included.
@@ -41,6 +45,7 @@ impl Default for RegistryOptions {
     fn default() -> Self {
         let http = HttpOptions::default();
         Self {
+            budget: None,
             ca_certificates: Vec::new(),
             connect_timeout: http.connect_timeout,
             credentials: Credentials::new(),

@@ -1,21 +1,42 @@
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, LOCATION};
 use reqwest::{Request, Response, StatusCode};
 
-use super::RegistryOptions;
+use super::{RegistryOptions, locked};
 use crate::error::RegistryError;
-use crate::http::{MAX_REDIRECTS, PlainHttp, RedirectRefusal, next_hop, same_origin, shown};
+use crate::http::{self, HttpOptions, MAX_REDIRECTS, PlainHttp, RedirectRefusal, next_hop, same_origin, shown};
 
 /// Sends requests and counts them.
 pub(crate) struct Transport {
     client: reqwest::Client,
+    /// For bodies that take longer to send than an answer may take to begin.
+    uploader: OnceLock<reqwest::Client>,
+    http: HttpOptions,
     plain_http: PlainHttp,
     connect_timeout: Duration,
     idle_timeout: Duration,
     pub(super) requests: AtomicU64,
+    /// By registry.
+    counts: Mutex<BTreeMap<String, u64>>,
+}
+
+/// On whose behalf a request is sent, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct Via<'a> {
+    pub(crate) registry: &'a str,
+    /// The body is long: whoever sends it watches over its progress.
+    pub(crate) is_upload: bool,
+}
+
+impl<'a> Via<'a> {
+    pub(crate) const fn new(registry: &'a str) -> Self {
+        Self { registry, is_upload: false }
+    }
 }
 
 /// The answer to a read, and whether it came from where the request was first sent.
@@ -28,19 +49,27 @@ impl Transport {
     pub(super) fn new(client: reqwest::Client, options: &RegistryOptions) -> Self {
         Self {
             client,
+            uploader: OnceLock::new(),
+            http: options.http(),
             plain_http: options.plain_http,
             connect_timeout: options.connect_timeout,
             idle_timeout: options.idle_timeout,
             requests: AtomicU64::new(0),
+            counts: Mutex::default(),
         }
     }
 
+    pub(super) fn counts(&self) -> BTreeMap<String, u64> {
+        locked(&self.counts).clone()
+    }
+
     /// Sends one request. A redirect is an answer like any other.
-    pub(crate) async fn send(&self, request: Request, what: &str) -> Result<Response, RegistryError> {
-        self.requests.fetch_add(1, Ordering::Relaxed);
+    pub(crate) async fn send(&self, request: Request, what: &str, via: Via<'_>) -> Result<Response, RegistryError> {
+        let client = self.client(via)?;
+        self.count(via.registry);
         let to = request.url().origin().ascii_serialization();
         tracing::debug!(method = %request.method(), url = shown(request.url()), "request");
-        match self.client.execute(request).await {
+        match client.execute(request).await {
             Ok(response) => {
                 tracing::debug!(url = shown(response.url()), status = response.status().as_u16(), "answer");
                 Ok(response)
@@ -51,11 +80,16 @@ impl Transport {
 
     /// Sends a read and follows at most [`MAX_REDIRECTS`] redirects. The authorization goes to the first origin only:
     /// once left, it is not sent again, whoever the redirects come back to.
-    pub(crate) async fn follow(&self, mut request: Request, what: &str) -> Result<Followed, RegistryError> {
+    pub(crate) async fn follow(
+        &self,
+        mut request: Request,
+        what: &str,
+        via: Via<'_>,
+    ) -> Result<Followed, RegistryError> {
         let mut at_origin = true;
         for _ in 0..=MAX_REDIRECTS {
             let repeated = request.try_clone().expect("reads have no body, so they can be cloned");
-            let response = self.send(request, what).await?;
+            let response = self.send(request, what, via).await?;
             if !is_redirect(response.status()) {
                 return Ok(Followed { response, at_origin });
             }
@@ -78,6 +112,22 @@ impl Transport {
             from: request.url().origin().ascii_serialization(),
             refusal: RedirectRefusal::TooMany,
         })
+    }
+
+    fn client(&self, via: Via<'_>) -> Result<&reqwest::Client, RegistryError> {
+        if !via.is_upload {
+            return Ok(&self.client);
+        }
+        if let Some(uploader) = self.uploader.get() {
+            return Ok(uploader);
+        }
+        let uploader = http::client_without_idle_limit(&self.http).map_err(RegistryError::Client)?;
+        Ok(self.uploader.get_or_init(|| uploader))
+    }
+
+    fn count(&self, registry: &str) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        *locked(&self.counts).entry(registry.to_owned()).or_default() += 1;
     }
 
     fn failure(&self, error: reqwest::Error, what: &str, to: String) -> RegistryError {
