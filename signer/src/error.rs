@@ -256,6 +256,12 @@ pub enum SignError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// One bundle was asked for, and it takes several.
+    #[error("there would be {count} statements, each with a bundle of its own, and one was asked for")]
+    SeveralStatements {
+        /// How many.
+        count: usize,
+    },
     /// The signing config is not one.
     #[error("{origin} is not a signing config")]
     SigningConfigMalformed {
@@ -324,6 +330,7 @@ impl SignError {
             | Self::IdentityTokenFile { .. }
             | Self::IdentityTokenMalformed { .. }
             | Self::NoReference
+            | Self::SeveralStatements { .. }
             | Self::SigningConfigMalformed { .. }
             | Self::SigningConfigUnusable { .. }
             | Self::StatementMalformed { .. }
@@ -384,6 +391,7 @@ impl SignError {
             Self::ServiceRedirected { .. } => "service-redirected",
             Self::ServiceRefused { .. } => "service-refused",
             Self::ServiceUnreachable { .. } => "service-unreachable",
+            Self::SeveralStatements { .. } => "several-statements",
             Self::SigningConfigMalformed { .. } => "signing-config-malformed",
             Self::SigningConfigUnusable { .. } => "signing-config-unusable",
             Self::StatementMalformed { .. } => "statement-malformed",
@@ -446,6 +454,7 @@ impl SignError {
             Self::ServiceRefused { service: Service::IdentityProvider, status: 401 | 403, .. } => {
                 "give the job the permission `id-token: write`; what a job was given to ask with ends with the job"
             }
+            Self::SeveralStatements { .. } => "sign one image, or everything in one statement with --statement release",
             Self::SigningConfigUnusable { problem: ConfigProblem::TimestampRequired, .. } => {
                 "add a timestamp authority to the signing config, or use a Rekor v1 log"
             }

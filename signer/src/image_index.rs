@@ -74,6 +74,38 @@ pub enum IndexProblem {
     },
 }
 
+impl IndexProblem {
+    /// The stable name of this failure in JSON output.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::AttestationOfAnother { .. } => "attestation-of-another",
+            Self::AttestationOfNothing { .. } => "attestation-of-nothing",
+            Self::OtherPlatforms { .. } => "other-platforms",
+            Self::Empty => "no-digest",
+            Self::NoPlatform { .. } => "no-platform",
+            Self::PlatformTwice { .. } => "platform-twice",
+        }
+    }
+
+    /// What the person could do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::AttestationOfAnother { .. } | Self::PlatformTwice { .. } => {
+                "the digests are of more than one build: give each build a folder of its own, and collect no other's artifacts into it"
+            }
+            Self::AttestationOfNothing { .. } | Self::NoPlatform { .. } => {
+                "is this digest the one that the build of a platform printed?"
+            }
+            Self::Empty => "give digests as arguments, or the folder that the builds filled with --digests DIR",
+            Self::OtherPlatforms { .. } => {
+                "look for a build that failed or was not collected, or change --expect-platforms"
+            }
+        }
+    }
+}
+
 fn join(platforms: &[Platform]) -> String {
     platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

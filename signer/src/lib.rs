@@ -3,6 +3,7 @@
 //! # Map
 //!
 //! * [`sign`]: the whole call, from references to attached signatures
+//! * [`publish`]: a release: built, pushed by digest, signed, verified, and only then tagged
 //! * [`image_index`]: the index of a release, built from what the jobs of its platforms pushed; pure
 //! * [`subjects`], [`statement`], [`referrer`]: what is signed and how it is stored, pure and byte for byte
 //! * [`blob`]: the same for one file, or a statement that somebody else wrote
@@ -45,6 +46,8 @@ pub mod error;
 mod existing;
 pub mod identity;
 pub mod image_index;
+pub mod inputs;
+pub mod publish;
 pub mod referrer;
 mod resolve;
 pub mod self_verification;
@@ -56,4 +59,5 @@ pub mod statement;
 pub mod subjects;
 
 pub use error::SignError;
+pub use publish::{PublishReport, PublishRequest};
 pub use sign::{SignReport, SignRequest, Signer};

@@ -53,6 +53,8 @@ pub struct SignRequest {
     pub self_verify: Option<Arc<Policy>>,
     /// The repository that holds all signatures; without it they lie beside what they sign.
     pub signature_repository: Option<Repository>,
+    /// Refuse what would take more than one statement: there is one bundle to keep.
+    pub one_statement: bool,
 }
 
 impl SignRequest {
@@ -67,7 +69,18 @@ impl SignRequest {
             force: false,
             self_verify: None,
             signature_repository: None,
+            one_statement: false,
         }
+    }
+
+    /// A digest of everything that was asked for: what a state belongs to.
+    #[must_use]
+    pub fn fingerprint(&self) -> Digest {
+        let mut parts = vec!["sign".to_owned(), format!("{:?} {}", self.form, self.index_only)];
+        parts.extend(self.references.iter().map(ToString::to_string));
+        parts.extend(self.annotations.iter().map(|(key, value)| format!("{key}={value}")));
+        parts.extend(self.signature_repository.iter().map(|repository| format!("signatures {repository}")));
+        Digest::of(&serde_json::to_vec(&parts).expect("strings always serialise"))
     }
 
     fn check(&self) -> Result<(), SignError> {
@@ -120,6 +133,8 @@ pub struct SignReport {
     pub signed_already: Vec<SignedSubject>,
     /// The bundles, one for each statement, as they were attached.
     pub bundles: Vec<Bytes>,
+    /// Of a dry run: how many requests the call makes, about: logins, outages and what is signed already are not known beforehand.
+    pub planned_requests: Option<usize>,
 }
 
 /// A reference as it was named, and the digest that it stands for.
@@ -215,8 +230,18 @@ pub async fn plan(registry: &Registry, request: &SignRequest) -> Result<SignRepo
     let reading = roots.walk(registry, request.index_only).await;
     let (images, release) = reading.complete().map_err(SignFailure::new)?;
     let payloads = payloads(statement::plan(&release, request.form), &request.annotations)?;
+    if request.one_statement && payloads.len() > 1 {
+        return Err(SignError::SeveralStatements { count: payloads.len() }.into());
+    }
+    let planned_requests = Some(requests(request, &payloads));
     let statements = payloads.iter().map(|one| describe(&one.statement, None, &[])).collect();
-    Ok(SignReport { images, annotations: request.annotations.clone(), statements, ..SignReport::default() })
+    Ok(SignReport {
+        images,
+        annotations: request.annotations.clone(),
+        statements,
+        planned_requests,
+        ..SignReport::default()
+    })
 }
 
 impl Signer {
@@ -252,6 +277,7 @@ impl Signer {
         };
         let terms = Terms {
             form: request.form,
+            one_statement: request.one_statement,
             annotations: &request.annotations,
             policy: request.self_verify.as_ref(),
             signatures: request.signature_repository.as_ref(),
@@ -296,6 +322,19 @@ struct Ready {
     reading: Reading,
     unwritable: Vec<SignError>,
     referred: BTreeSet<PinnedReference>,
+}
+
+/// What is read, proven, issued, logged and attached: a manifest, its probe and its referrer for each digest, two requests for a blob.
+fn requests(request: &SignRequest, payloads: &[Payload]) -> usize {
+    let subjects: Vec<PinnedReference> =
+        payloads.iter().flat_map(|one| one.statement.subjects.iter().map(BoundSubject::reference)).collect();
+    let repositories: BTreeSet<&Repository> = subjects.iter().map(PinnedReference::repository).collect();
+    let repositories = if request.signature_repository.is_some() { 1 } else { repositories.len() };
+    let probes = subjects.len() + request.references.len();
+    let proofs = 2 * repositories;
+    let services = 2 + 2 * payloads.len();
+    let attached = 2 * payloads.len() * repositories + subjects.len();
+    probes + proofs + services + attached
 }
 
 /// Refuses to sign with a certificate that could expire before the log and the timestamp authority have answered.

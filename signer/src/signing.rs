@@ -26,6 +26,8 @@ const PARALLEL: usize = 16;
 pub(crate) struct Terms<'a> {
     /// How subjects are spread over statements.
     pub(crate) form: StatementForm,
+    /// Refuse more than one statement.
+    pub(crate) one_statement: bool,
     /// What is said of every subject.
     pub(crate) annotations: &'a Annotations,
     /// What consumers demand; without it, a signature by this signer.
@@ -55,7 +57,10 @@ impl Signer {
     ) -> Result<SignReport, SignFailure> {
         let planned = statement::plan(release, terms.form);
         // Too large statements are refused before anything is asked for.
-        payloads(planned.clone(), terms.annotations)?;
+        let count = payloads(planned.clone(), terms.annotations)?.len();
+        if terms.one_statement && count > 1 {
+            return Err(SignError::SeveralStatements { count }.into());
+        }
 
         // Where the token does not tell what the certificate will say, the certificate has to.
         let (mut signer, issued) = match token.expected_identity() {
@@ -106,6 +111,7 @@ impl Signer {
             statements: statements.collect(),
             signed_already,
             bundles: verified.iter().map(|one| one.bundle.json.clone()).collect(),
+            planned_requests: None,
         };
         if attached.failures.is_empty() { Ok(report) } else { Err(SignFailure { errors: attached.failures, report }) }
     }

@@ -4,7 +4,11 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use countersign_cli::{Exit, program};
 
 mod identity;
+mod inputs;
+mod publish;
+mod record;
 mod report;
+mod setup;
 mod sign;
 mod verify_command;
 
@@ -19,6 +23,7 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Sign(Box<sign::SignArguments>),
+    Publish(Box<publish::PublishArguments>),
     /// Prints completions for a shell.
     Completions {
         /// The shell.
@@ -29,6 +34,7 @@ enum Command {
 pub(crate) fn run(arguments: Arguments) -> Exit {
     match arguments.command {
         Command::Sign(arguments) => program::block_on(sign::run(*arguments)),
+        Command::Publish(arguments) => program::block_on(publish::run(*arguments)),
         Command::Completions { shell } => program::completions(&mut Arguments::command(), shell),
     }
 }

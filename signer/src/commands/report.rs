@@ -13,6 +13,7 @@ use self::github::{GithubFiles, JobReport};
 use super::verify_command::verify_command;
 
 pub(super) mod github;
+pub(super) mod publish;
 mod text;
 
 const SCHEMA: &str = "countersign.dev/sign/v1";
@@ -28,11 +29,14 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Prints the outcome and says how the program ends.
-    pub(crate) fn show(&self, outcome: &Result<SignReport, SignFailure>) -> Exit {
-        let (report, errors) = match outcome {
-            Ok(report) => (report, Vec::new()),
-            Err(failed) => (&failed.report, failed.errors.iter().map(failure).collect()),
+    /// Prints the outcome, and what failed beside it, and says how the program ends.
+    pub(crate) fn show(&self, outcome: &Result<SignReport, SignFailure>, mut errors: Vec<Failure>) -> Exit {
+        let report = match outcome {
+            Ok(report) => report,
+            Err(failed) => {
+                errors.extend(failed.errors.iter().map(failure));
+                &failed.report
+            }
         };
         self.print(report, &errors)
     }
@@ -45,9 +49,10 @@ impl View {
     fn print(&self, report: &SignReport, errors: &[Failure]) -> Exit {
         let exit = errors.iter().map(|failure| failure.exit).fold(Exit::Done, Exit::and);
         let verify_command = verify_command(report, &self.consumer_flags);
-        let told = self.github.as_ref().map_or(Exit::Done, |files| {
-            files.tell(&JobReport::of_sign(report, verify_command.as_deref(), errors))
-        });
+        let told = self
+            .github
+            .as_ref()
+            .map_or(Exit::Done, |files| files.tell(&JobReport::of_sign(report, verify_command.as_deref(), errors)));
         let printed = match self.format {
             OutputFormat::Json => output::json(&document(report, verify_command, errors)),
             OutputFormat::Text => output::text(&text::text(report, verify_command.as_deref())),
@@ -71,7 +76,7 @@ pub(crate) fn failure(error: &SignError) -> Failure {
 #[derive(Serialize)]
 struct Document<'a> {
     schema: &'static str,
-    /// `signed`, `planned` (a dry run), `incomplete` (logged but not attached everywhere) or `failed`.
+    /// `signed` (or signed already), `planned` (a dry run), `incomplete` (logged but not attached everywhere) or `failed`.
     result: &'static str,
     images: Vec<ImageDocument>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,6 +84,12 @@ struct Document<'a> {
     /// What is said of every subject, beside its tags.
     annotations: BTreeMap<&'a str, &'a str>,
     statements: Vec<StatementDocument>,
+    /// What was signed before, well enough to be left alone, with the referrer that says so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    signed_already: Vec<SubjectDocument>,
+    /// How many requests a call without `--dry-run` makes, about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    planned_requests: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verify_command: Option<String>,
     errors: &'a [Failure],
@@ -140,6 +151,8 @@ fn document<'a>(report: &'a SignReport, verify_command: Option<String>, errors: 
         }),
         annotations: report.annotations.iter().collect(),
         statements: report.statements.iter().map(statement).collect(),
+        signed_already: report.signed_already.iter().map(subject).collect(),
+        planned_requests: report.planned_requests,
         verify_command,
         errors,
     }

@@ -1,29 +1,21 @@
 //! `sign`: attaches a signature to images and to everything inside them.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::PathBuf;
 
 use clap::Args;
-use countersign_cli::flags::{self, OutputFlags, RegistryFlags, TrustChoice, TrustFlags};
+use countersign_cli::flags::{OutputFlags, RegistryFlags};
 use countersign_cli::progress::Progress;
 use countersign_cli::{Exit, Failure, program};
-use countersign_oci::{Class, Registry, limits};
-use countersign_signer::services::{Services, SigningConfig};
-use countersign_signer::sign::{self, SignFailure, SignReport, SignRequest, Signer};
+use countersign_oci::{ImageReference, Repository};
+use countersign_signer::sign::{self, SignFailure, SignReport, SignRequest};
 use countersign_signer::statement::{Annotations, StatementForm};
-use countersign_verifier::Verifier;
-use countersign_verifier::trusted_root::{self, TrustCache, TrustSource, TrustedRoot};
 
-use super::identity::IdentityFlags;
+use super::inputs::InputFlags;
+use super::record::{self, RecordFlags};
 use super::report::github::GithubFlags;
 use super::report::{self, View};
+use super::setup::{self, ConsumerPolicy, SetupFlags};
 use super::verify_command::consumer_flags;
-
-/// How long all services together may take: an outage of a log ends a job in minutes, not hours.
-const SERVICE_BUDGET: Duration = Duration::from_secs(180);
 
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes: 0 signed, 1 a bug, 2 usage or configuration, 3 the new signature would be rejected, 4 could not finish, safe to run again.";
@@ -33,35 +25,31 @@ Examples:
   countersign-signer sign ghcr.io/example/app:v1
   countersign-signer sign ghcr.io/example/app:v1 ghcr.io/example/app:latest quay.io/example/app:v1 -a commit=7fd1a60
   countersign-signer sign --dry-run ghcr.io/example/app@sha256:4413...
-
+  ko build --image-refs refs ./cmd/app && countersign-signer sign --image-refs refs
+  docker buildx build --push --metadata-file built.json . && countersign-signer sign --metadata-file built.json
 A GitHub Actions job with `id-token: write` needs no flag. A token that is fetched there for a later call, and lives for minutes:
   curl -sSf -H \"Authorization: bearer $ACTIONS_ID_TOKEN_REQUEST_TOKEN\" \\
     \"$ACTIONS_ID_TOKEN_REQUEST_URL&audience=sigstore\" | jq -rj .value > token
   countersign-signer sign --identity-token token ghcr.io/example/app:v1
 
-Environment: SIGSTORE_ID_TOKEN, ACTIONS_ID_TOKEN_REQUEST_URL, ACTIONS_ID_TOKEN_REQUEST_TOKEN, GITHUB_ACTIONS.
+Environment: SIGSTORE_ID_TOKEN, ACTIONS_ID_TOKEN_REQUEST_URL, ACTIONS_ID_TOKEN_REQUEST_TOKEN, GITHUB_ACTIONS, COSIGN_REPOSITORY,
+DOCKER_METADATA_OUTPUT_JSON (with --digest), XDG_STATE_HOME, GITHUB_OUTPUT and GITHUB_STEP_SUMMARY (with --github).
 
 Exit codes: 0 signed, 1 a bug, 2 usage or configuration, 3 the new signature would be rejected, 4 could not finish, safe to run again.";
 
 /// Signs images: an index, everything in it, and every repository that it is named in.
 ///
 /// One call uses one identity token and one certificate. Nothing is spent before every manifest was seen and every repository has
-/// proven to take writes, and nothing is attached that the verifier would refuse.
+/// proven to take writes, and nothing is attached that the verifier would refuse. What is signed already, well enough for this call, is
+/// left alone.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SignArguments {
-    /// What to sign: REPOSITORY[:TAG][@DIGEST]. Tags are resolved once and signed together with the digest.
-    #[arg(required = true, value_name = "REF")]
-    references: Vec<String>,
+    #[command(flatten)]
+    inputs: InputFlags,
 
-    /// What one statement, and so one log entry, covers: an image with everything in it, one digest, or all of this call. Verifiers on
-    /// the crate `sigstore` (Rust) look at the first digest of a statement only: `digest` serves them.
-    #[arg(long, value_name = "image|digest|release", default_value = "image")]
-    statement: StatementForm,
-
-    /// Says something of every subject, under the signature. Each key once.
-    #[arg(short = 'a', long = "annotation", value_name = "KEY=VALUE")]
-    annotations: Vec<String>,
+    #[command(flatten)]
+    content: ContentFlags,
 
     /// Signs the index alone, not what it lists.
     #[arg(long, conflicts_with = "recursive")]
@@ -71,13 +59,14 @@ pub(crate) struct SignArguments {
     #[arg(long)]
     require_digest: bool,
 
-    /// Says what would be signed; asks for no certificate, writes nothing. Identity, trust and write access are not checked.
+    /// Says what would be signed, and how many requests that takes; asks for no certificate, writes nothing. Identity, trust, write
+    /// access and what is signed already are not checked.
     #[arg(long)]
     dry_run: bool,
 
-    /// Which services to use (a signing config, JSON). Without it the one beside the trusted root.
-    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_SIGNING_CONFIG")]
-    signing_config: Option<PathBuf>,
+    /// Writes the bundle to a file, too. There has to be one statement: see --statement.
+    #[arg(long, value_name = "FILE")]
+    bundle: Option<PathBuf>,
 
     /// Accepted for scripts that call cosign; nothing asks.
     #[arg(short = 'y', long)]
@@ -88,10 +77,10 @@ pub(crate) struct SignArguments {
     recursive: bool,
 
     #[command(flatten)]
-    identity: IdentityFlags,
+    record: RecordFlags,
 
     #[command(flatten)]
-    trust: TrustFlags,
+    setup: SetupFlags,
 
     #[command(flatten)]
     registry: RegistryFlags,
@@ -103,11 +92,56 @@ pub(crate) struct SignArguments {
     github: GithubFlags,
 }
 
+/// What is said of the subjects, to whom, and where.
+#[derive(Args)]
+pub(crate) struct ContentFlags {
+    /// What one statement, and so one log entry, covers: an image with everything in it, one digest, or all of this call. Verifiers on
+    /// the crate `sigstore` (Rust) look at the first digest of a statement only: `digest` serves them.
+    #[arg(long, value_name = "image|digest|release", default_value = "image")]
+    pub(crate) statement: StatementForm,
+
+    /// Says something of every subject, under the signature. Each key once.
+    #[arg(short = 'a', long = "annotation", value_name = "KEY=VALUE")]
+    annotations: Vec<String>,
+
+    /// The policy of the consumers (YAML). Each new bundle has to keep it before it is attached; what keeps it is not signed again.
+    /// Without it the demand is a signature by this very signer.
+    #[arg(long, value_name = "POLICY", env = "COUNTERSIGN_SELF_VERIFY")]
+    self_verify: Option<PathBuf>,
+
+    /// The repository that holds all signatures, instead of the one of each image. COSIGN_REPOSITORY says the same.
+    #[arg(long, value_name = "REPO", env = "COSIGN_REPOSITORY")]
+    signature_repository: Option<String>,
+}
+
+impl ContentFlags {
+    pub(crate) fn annotations(&self) -> Result<Annotations, Failure> {
+        Annotations::parse(&self.annotations).map_err(|error| report::failure(&error))
+    }
+
+    pub(crate) fn policy(&self) -> Result<Option<ConsumerPolicy>, Failure> {
+        self.self_verify.as_deref().map(ConsumerPolicy::read).transpose()
+    }
+
+    pub(crate) fn signature_repository(&self) -> Result<Option<Repository>, Failure> {
+        self.signature_repository.as_deref().map(repository).transpose()
+    }
+}
+
+/// Reads the name of a repository.
+pub(crate) fn repository(text: &str) -> Result<Repository, Failure> {
+    text.parse::<Repository>().map_err(|_| {
+        let message = format!("{text:?} is not a repository");
+        let hint = "a repository is HOST/PATH, without a tag or digest".to_owned();
+        Failure::usage("malformed-repository", message, Some(hint))
+    })
+}
+
 pub(crate) async fn run(arguments: SignArguments) -> Exit {
     program::log(arguments.output.verbose);
     let mut view = View {
         format: arguments.output.output,
-        consumer_flags: consumer_flags(&arguments.trust, &arguments.registry),
+        consumer_flags: consumer_flags(&arguments.setup.trust, &arguments.registry),
         github: None,
     };
     match arguments.github.files() {
@@ -118,90 +152,61 @@ pub(crate) async fn run(arguments: SignArguments) -> Exit {
     let outcome = arguments.sign(&progress).await;
     progress.finish();
     match outcome {
-        Ok(done) => view.show(&done),
+        Ok(done) => view.show(&done, arguments.write_bundle(&done)),
         Err(failure) => view.show_failure(failure),
     }
 }
 
 impl SignArguments {
     async fn sign(&self, progress: &Progress) -> Result<Result<SignReport, SignFailure>, Failure> {
-        let request = self.request()?;
+        let references = self.inputs.references()?;
+        let policy = self.content.policy()?;
+        let request = self.request(references, policy.as_ref())?;
+        let budget = self.setup.budget();
         let first = request.references.first().map(|reference| reference.repository().registry());
-        let registry = Registry::new(self.registry.options(first)?)
-            .map_err(|error| Failure::new(&error, error.code(), error.class(), error.retryable(), error.hint()))?;
+        let registry = setup::registry(&self.registry, first, &budget)?;
         if self.dry_run {
             progress.say("reading the images");
             return Ok(sign::plan(&registry, &request).await);
         }
-        // What needs no network is checked before anything that does.
-        let identity = self.identity.source().map_err(|error| report::failure(&error))?;
-        progress.say("loading the trusted root");
-        let (root, config) = self.trust().await?;
-        let verifier = Verifier::new(root).map_err(|error| verifier_failure(&error))?;
-        let http = self.registry.http_options()?;
-        let services = config
-            .select(program::now())
-            .and_then(|selection| Services::new(selection, &http, SERVICE_BUDGET))
-            .map_err(|error| report::failure(&error))?;
-        let signer =
-            Signer { registry, services, identity, verifier: Arc::new(verifier), clock: Arc::new(program::now) };
+        let setup = self.setup.load(&self.registry, policy.as_ref(), &budget, progress).await?;
+        let signer = setup.signer(registry);
+        let state = self.record.open(request.fingerprint())?;
         progress.say(format!("signing {} references", request.references.len()));
-        Ok(signer.sign(&request).await)
+        let outcome = signer.sign_recorded(&request, state.as_ref()).await;
+        if outcome.is_ok() {
+            record::finish(state);
+        }
+        Ok(outcome)
     }
 
-    fn request(&self) -> Result<SignRequest, Failure> {
-        let mut request =
-            SignRequest::new(self.references.iter().map(|text| flags::reference(text)).collect::<Result<_, _>>()?);
-        request.form = self.statement;
-        request.annotations = Annotations::parse(&self.annotations).map_err(|error| report::failure(&error))?;
+    /// Writes what `--bundle` asks for. A failure does not hide that everything was signed.
+    fn write_bundle(&self, outcome: &Result<SignReport, SignFailure>) -> Vec<Failure> {
+        let (Some(path), Ok(report)) = (&self.bundle, outcome) else { return Vec::new() };
+        let Some(bundle) = report.bundles.first() else { return Vec::new() };
+        let written = std::fs::write(path, bundle).map_err(|cause| {
+            let hint = "everything was signed: the bundle can be had from the registry".to_owned();
+            let failed =
+                Failure::usage("bundle-unwritable", format!("cannot write {}: {cause}", path.display()), Some(hint));
+            failed.with_exit(Exit::Undecided)
+        });
+        written.err().into_iter().collect()
+    }
+
+    fn request(
+        &self,
+        references: Vec<ImageReference>,
+        policy: Option<&ConsumerPolicy>,
+    ) -> Result<SignRequest, Failure> {
+        let mut request = SignRequest::new(references);
+        request.form = self.content.statement;
+        request.annotations = self.content.annotations()?;
         request.index_only = self.index_only;
         request.require_digest = self.require_digest;
+        request.force = self.record.force;
+        request.self_verify = policy.map(|policy| policy.policy.clone());
+        request.signature_repository = self.content.signature_repository()?;
+        request.one_statement = self.bundle.is_some();
         Ok(request)
     }
-
-    /// The trusted root that judges the new signature, and the services that make it: they have to belong together.
-    async fn trust(&self) -> Result<(TrustedRoot, SigningConfig), Failure> {
-        let source = source(self.trust.choice()?.unwrap_or_default());
-        let cache = TrustCache { folder: self.trust.cache_folder(), http: self.registry.service_client()? };
-        if let Some(path) = &self.signing_config {
-            let config = read_config(path)?;
-            let root = trusted_root::load(&source, &cache, program::now()).await;
-            return Ok((root.map_err(|error| verifier_failure(&error))?, config));
-        }
-        let material = trusted_root::load_material(&source, &cache, program::now()).await;
-        let material = material.map_err(|error| verifier_failure(&error))?;
-        let Some(text) = material.signing_config else {
-            return Err(Failure::usage(
-                "no-signing-config",
-                format!("no signing config belongs to {}", material.trusted_root.origin()),
-                Some("give --signing-config FILE: it says which services sign under this trusted root".to_owned()),
-            ));
-        };
-        let config = SigningConfig::from_json(&text, "the signing config beside the trusted root");
-        Ok((material.trusted_root, config.map_err(|error| report::failure(&error))?))
-    }
-}
-
-fn read_config(path: &Path) -> Result<SigningConfig, Failure> {
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(limits::CONFIG_BYTES + 1).read_to_string(&mut text));
-    read.map_err(|cause| {
-        let message = format!("cannot read the signing config {}: {cause}", path.display());
-        Failure::usage("signing-config-unreadable", message, None)
-    })?;
-    SigningConfig::from_json(&text, &path.display().to_string()).map_err(|error| report::failure(&error))
-}
-
-fn source(choice: TrustChoice) -> TrustSource {
-    match choice {
-        TrustChoice::Embedded => TrustSource::EmbeddedPublicGood,
-        TrustChoice::File(path) => TrustSource::File(path),
-        TrustChoice::PublicGood => TrustSource::PublicGoodTuf,
-        TrustChoice::Tuf { url, root } => TrustSource::Tuf { url, root },
-    }
-}
-
-fn verifier_failure(error: &countersign_verifier::Error) -> Failure {
-    let retryable = matches!(error.class(), Class::Throttled | Class::Unreachable);
-    Failure::new(error, error.code(), error.class(), retryable, error.hint())
 }

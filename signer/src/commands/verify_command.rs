@@ -10,12 +10,21 @@ use countersign_signer::sign::SignReport;
 /// What a consumer has to run, whole. It always names the repository that the job ran for: a workflow that others can call gives its
 /// name to all of them.
 pub(crate) fn verify_command(report: &SignReport, consumer_flags: &[String]) -> Option<String> {
-    let signer = report.signer.as_ref()?;
+    let images = report.images.iter().map(|image| pinned(&image.reference, image.digest));
+    Some(command(images, report.signer.as_ref()?, consumer_flags))
+}
+
+/// The same for images in a row, each with the tag to ask for.
+pub(crate) fn command(
+    images: impl Iterator<Item = String>,
+    signer: &SignerIdentity,
+    consumer_flags: &[String],
+) -> String {
     let mut words = vec!["countersign-verifier".to_owned(), "verify".to_owned()];
-    words.extend(report.images.iter().map(|image| pinned(&image.reference, image.digest)));
+    words.extend(images);
     words.extend(identity_flags(signer));
     words.extend_from_slice(consumer_flags);
-    Some(words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// The flags that have to be the same for verifying: which trusted root, and how registries are reached. Credentials are not among them.

@@ -4,6 +4,7 @@
 
 mod blob;
 mod program;
+mod publish;
 mod referrer;
 mod refusals;
 mod repeated;

@@ -6,16 +6,21 @@ use countersign_oci::Digest;
 use countersign_signer::sign::{SignReport, SignedStatement, SignedSubject};
 
 const SIGNED: [&str; 6] = ["REPOSITORY", "DIGEST", "KIND", "PLATFORM", "REFERRER", "LOG INDEX"];
+const ALREADY: [&str; 6] = ["REPOSITORY", "DIGEST", "KIND", "PLATFORM", "REFERRER", "TAGS"];
 const PLANNED: [&str; 6] = ["STATEMENT", "REPOSITORY", "DIGEST", "KIND", "PLATFORM", "TAGS"];
 const NOT_CHECKED: &str =
     "dry run: nothing was signed; the identity, the trusted root and write access were not checked";
 
 /// The whole text, ending with what to do next.
-pub(super) fn text(report: &SignReport, verify_command: Option<&str>) -> String {
+pub(in crate::commands) fn text(report: &SignReport, verify_command: Option<&str>) -> String {
     let planned = report.signer.is_none();
     let rows = rows(report, if planned { planned_row } else { signed_row });
     let mut text = if rows.is_empty() { String::new() } else { table(if planned { &PLANNED } else { &SIGNED }, &rows) };
     // Writing to a string cannot fail.
+    if !report.signed_already.is_empty() {
+        let _ = writeln!(text, "signed already, well enough for this call:");
+        text.push_str(&table(&ALREADY, &report.signed_already.iter().map(already_row).collect::<Vec<_>>()));
+    }
     for image in &report.images {
         if image.reference.digest().is_none() {
             let _ = writeln!(text, "{} is {}", image.reference, image.digest);
@@ -31,6 +36,9 @@ pub(super) fn text(report: &SignReport, verify_command: Option<&str>) -> String 
         let _ = writeln!(text, "verify with:\n  {command}");
     }
     if planned && !rows.is_empty() {
+        if let Some(requests) = report.planned_requests {
+            let _ = writeln!(text, "signing takes about {requests} requests");
+        }
         let _ = writeln!(text, "{NOT_CHECKED}");
     }
     text
@@ -51,6 +59,12 @@ fn signed_row(_position: usize, statement: &SignedStatement, subject: &SignedSub
     let referrer = subject.referrer.map_or_else(absent, short);
     let log_index = statement.bundle.map_or_else(absent, |bundle| bundle.log_index.to_string());
     [repository, digest, kind, platform, referrer, log_index]
+}
+
+fn already_row(subject: &SignedSubject) -> [String; 6] {
+    let [repository, digest, kind, platform] = subject_cells(subject);
+    let tags: Vec<&str> = subject.tags.iter().map(|tag| tag.as_str()).collect();
+    [repository, digest, kind, platform, subject.referrer.map_or_else(absent, short), tags.join(",")]
 }
 
 fn planned_row(position: usize, _statement: &SignedStatement, subject: &SignedSubject) -> Row {
@@ -92,7 +106,7 @@ fn absent() -> String {
 }
 
 /// Twelve digits tell digests apart for the eye; programs read the whole ones.
-fn short(digest: Digest) -> String {
+pub(in crate::commands) fn short(digest: Digest) -> String {
     format!("sha256:{}", digest.hex().chars().take(12).collect::<String>())
 }
 

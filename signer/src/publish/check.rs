@@ -1,0 +1,74 @@
+//! Looks at what was signed as a consumer will: through the registry, with the consumer's policy.
+
+use countersign_oci::{Class, PinnedReference, Registry, Repository, Tag};
+use countersign_policy::Policy;
+use countersign_verifier::verify::Findings;
+use countersign_verifier::{Asked, Verdict, Verifier};
+use futures_util::stream::{self, StreamExt as _};
+
+use super::PublishError;
+use crate::existing::place;
+use crate::sign::Clock;
+
+const PARALLEL: usize = 16;
+
+/// What consumers judge with.
+pub(super) struct Consumer<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) verifier: &'a Verifier,
+    pub(super) policy: &'a Policy,
+    pub(super) signatures: Option<&'a Repository>,
+    pub(super) clock: &'a Clock,
+}
+
+impl Consumer<'_> {
+    /// Verifies each manifest, once for each tag that is going to lead to it.
+    pub(super) async fn verify(&self, subjects: Vec<PinnedReference>, tags: &[Tag]) -> Vec<PublishError> {
+        let questions = subjects.into_iter().flat_map(|subject| {
+            tags.iter().map(move |tag| Asked { reference: subject.clone(), tag: Some(tag.clone()) })
+        });
+        let refusals = stream::iter(questions)
+            .map(|asked| self.refusal(asked))
+            .buffer_unordered(PARALLEL)
+            .filter_map(std::future::ready)
+            .collect();
+        refusals.await
+    }
+
+    async fn refusal(&self, asked: Asked) -> Option<PublishError> {
+        let source = place(&asked.reference, self.signatures);
+        let now = (self.clock)();
+        let verdict =
+            countersign_verifier::verify_image_from(self.registry, &source, self.verifier, self.policy, &asked, now);
+        let tag = asked.tag.as_ref().map(Tag::as_str).unwrap_or_default();
+        let reference = format!("{}:{tag}@{}", asked.reference.repository(), asked.reference.digest());
+        match verdict.await {
+            Ok(Verdict::Verified(..)) => None,
+            Ok(Verdict::Rejected(findings)) => {
+                Some(PublishError::NotVerified { reference, reason: reasons(&findings) })
+            }
+            Ok(verdict) => {
+                let reason = reasons(verdict.findings());
+                Some(PublishError::NotVerifiable { reference, reason, retryable: true })
+            }
+            Err(error) => {
+                let retryable = matches!(error.class(), Class::NotFound | Class::Throttled | Class::Unreachable);
+                Some(PublishError::NotVerifiable { reference, reason: error.to_string(), retryable })
+            }
+        }
+    }
+}
+
+fn reasons(findings: &Findings) -> String {
+    let candidates = findings.candidates.iter().filter_map(|finding| finding.outcome.as_ref().err());
+    let mut reasons: Vec<String> = candidates.map(ToString::to_string).collect();
+    reasons.extend(findings.gaps.iter().map(|gap| gap.detail.clone()));
+    if reasons.is_empty() {
+        let (needed, found) = findings.threshold;
+        reasons.push(match found {
+            0 => "it has no signature".to_owned(),
+            _ => format!("{needed} signers are needed, and {found} signed"),
+        });
+    }
+    reasons.join("; ")
+}

@@ -1,0 +1,140 @@
+//! Tags: where they were, where they go, and those that only hold what a registry would collect.
+
+use bytes::Bytes;
+use countersign_oci::{Deleted, Digest, ImageReference, ManifestTarget, Pusher, Registry, Repository, Tag, media_type};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use super::PublishError;
+use super::children::Entry;
+
+const PARALLEL: usize = 8;
+/// Digits of a digest that tell the manifests of a release apart.
+const DIGITS: usize = 16;
+
+/// The beginning of the tags that hold manifests until their index is tagged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldPrefix(String);
+
+impl HoldPrefix {
+    /// Takes a prefix that makes tags with the digits of a digest behind it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let prefix = Self(text.to_owned());
+        (!text.is_empty()).then(|| prefix.tag(Digest::of(b"")))??;
+        Some(prefix)
+    }
+
+    fn tag(&self, digest: Digest) -> Option<Tag> {
+        format!("{}-{}", self.0, digest.hex().get(..DIGITS)?).parse().ok()
+    }
+}
+
+/// A tag that holds a manifest.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) repository: Repository,
+    pub(super) tag: Tag,
+}
+
+impl Held {
+    pub(super) fn reference(&self) -> ImageReference {
+        named(&self.repository, &self.tag)
+    }
+}
+
+/// Gives every manifest in the repository a tag of its own.
+pub(super) async fn hold(
+    pusher: &Pusher,
+    prefix: &HoldPrefix,
+    repository: &Repository,
+    manifests: &[(Digest, Bytes, &str)],
+) -> Result<Vec<Held>, PublishError> {
+    stream::iter(manifests)
+        .map(|(digest, bytes, media_type)| async move {
+            let tag = prefix.tag(*digest).ok_or(PublishError::NoTag)?;
+            let pushed = pusher.push_manifest(repository, ManifestTarget::Tag(&tag), bytes.clone(), media_type).await;
+            pushed.map_err(|source| PublishError::Registry {
+                action: "hold",
+                what: format!("{repository}@{digest} under the tag {tag}"),
+                source: Box::new(source),
+            })?;
+            Ok(Held { repository: repository.clone(), tag })
+        })
+        .buffer_unordered(PARALLEL)
+        .try_collect()
+        .await
+}
+
+/// The entries, as they are held.
+pub(super) fn entries(entries: &[Entry]) -> Vec<(Digest, Bytes, &str)> {
+    entries.iter().map(|one| (one.descriptor.digest, one.raw.bytes.clone(), one.raw.media_type.as_str())).collect()
+}
+
+/// Takes the holding tags away. Returns those that stay: some registries delete no tags.
+pub(super) async fn release(pusher: &Pusher, held: Vec<Held>) -> Vec<ImageReference> {
+    let outcomes = stream::iter(held)
+        .map(|Held { repository, tag }| async move {
+            let left = match pusher.delete_tag(&repository, &tag).await {
+                Ok(Deleted::Removed | Deleted::Absent) => return None,
+                Ok(_) => "the registry deletes no tags".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let reference = named(&repository, &tag);
+            tracing::warn!("{reference} only held a manifest and stays: {left}");
+            Some(reference)
+        })
+        .buffer_unordered(PARALLEL)
+        .filter_map(std::future::ready)
+        .collect();
+    outcomes.await
+}
+
+/// What a tag points at.
+pub(super) async fn target(
+    registry: &Registry,
+    repository: &Repository,
+    tag: &Tag,
+) -> Result<Option<Digest>, PublishError> {
+    registry.tag_digest(repository, tag).await.map_err(|source| PublishError::Registry {
+        action: "resolve",
+        what: format!("{repository}:{tag}"),
+        source: Box::new(source),
+    })
+}
+
+/// Moves one tag, unless somebody else did meanwhile. Returns whether it had to be moved.
+pub(super) async fn advance(
+    pusher: &Pusher,
+    (repository, tag): (&Repository, &Tag),
+    before: Option<Digest>,
+    (digest, bytes): (Digest, &Bytes),
+    force: bool,
+) -> Result<bool, PublishError> {
+    let found = target(pusher.registry(), repository, tag).await?;
+    if found == Some(digest) {
+        return Ok(false);
+    }
+    let reference = named(repository, tag);
+    if found != before && !force {
+        return Err(PublishError::TagTaken { reference, before, found });
+    }
+    let moved = pusher.move_tag(repository, tag, bytes.clone(), media_type::OCI_INDEX, digest).await;
+    moved.map(|()| true).map_err(|source| PublishError::TagStayed { reference, digest, source: Box::new(source) })
+}
+
+fn named(repository: &Repository, tag: &Tag) -> ImageReference {
+    ImageReference::with_tag(repository.clone(), tag.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hold_prefix_makes_tags() {
+        let prefix = HoldPrefix::parse("hold").unwrap();
+        assert_eq!(prefix.tag(Digest::of(b"")).unwrap().as_str(), "hold-e3b0c44298fc1c14");
+        for refused in ["", "a b", "-a", "a/b", &"a".repeat(120)] {
+            assert_eq!(HoldPrefix::parse(refused), None, "{refused}");
+        }
+    }
+}
