@@ -1,6 +1,7 @@
 //! The whole loop with the real binaries on the sandbox: sign, verify, install, run, and every refusal.
 //!
-//! It runs four times: with and without the referrers API, with Rekor v1 and v2. Each step asserts what it shows, and
+//! It runs four times: with and without the referrers API, with Rekor v1 and v2; beside it a release is published to two registries, and
+//! killed at each of its requests. Each step asserts what it shows, and
 //! the table at the end lists them all; one that does not hold fails the task.
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::thread;
 use anyhow::{Context as _, anyhow, bail};
 
 pub(crate) mod gallery;
+mod publish;
 mod refusals;
 mod round_trip;
 pub(crate) mod snapshot;
@@ -46,7 +48,8 @@ fn run_all(programs: &Programs, folder: &Path) -> anyhow::Result<Table> {
     let mut table = Table::default();
     thread::scope(|scope| {
         let run_one = |(referrers_api, rekor)| scope.spawn(move || run_one(programs, folder, referrers_api, rekor));
-        let running: Vec<_> = combinations.into_iter().map(run_one).collect();
+        let released = scope.spawn(move || release(programs, folder));
+        let running: Vec<_> = combinations.into_iter().map(run_one).chain([released]).collect();
         for run in running {
             table.extend(run.join().map_err(|_| anyhow!("a run of the round trip panicked"))??);
         }
@@ -61,6 +64,13 @@ fn run_one(programs: &Programs, folder: &Path, referrers_api: bool, rekor: Rekor
     let mut rows = table.of(&place);
     round_trip::run(&world, &mut rows).with_context(|| format!("round trip ({place})"))?;
     refusals::run(&world, &mut rows).with_context(|| format!("refusals ({place})"))?;
+    Ok(table)
+}
+
+/// A release in two registries, one with the referrers API and one without.
+fn release(programs: &Programs, folder: &Path) -> anyhow::Result<Table> {
+    let mut table = Table::default();
+    publish::run(programs, folder, &mut table.of("two registries, publish")).context("publish")?;
     Ok(table)
 }
 
