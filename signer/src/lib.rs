@@ -5,6 +5,7 @@
 //! * [`sign`]: the whole call, from references to attached signatures
 //! * [`publish`]: a release: built, pushed by digest, signed, verified, and only then tagged
 //! * [`image_index`]: the index of a release, built from what the jobs of its platforms pushed; pure
+//! * [`inputs`]: what release tools say was built; pure
 //! * [`subjects`], [`statement`], [`referrer`]: what is signed and how it is stored, pure and byte for byte
 //! * [`blob`]: the same for one file, or a statement that somebody else wrote
 //! * [`identity`]: the identity token; [`services`]: certificate authority, log and timestamp authority
