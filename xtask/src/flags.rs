@@ -170,6 +170,8 @@ pub(crate) enum PeersSection {
     Servers,
     /// What older versions of cosign wrote.
     Older,
+    /// What `publish` wrote to two registries.
+    Published,
 }
 
 /// A fault in the layout of what the signer writes.

@@ -21,6 +21,7 @@ mod matrix;
 mod older;
 mod plant;
 pub(crate) mod process;
+mod published;
 mod recipe;
 mod referrers;
 mod registries;
@@ -143,6 +144,7 @@ fn run_section(bench: &Bench<'_>, section: PeersSection) -> anyhow::Result<Vec<S
         PeersSection::Registries => registries::run(bench),
         PeersSection::Servers => servers::run(bench),
         PeersSection::Older => older::run(bench),
+        PeersSection::Published => published::run(bench),
     }
 }
 

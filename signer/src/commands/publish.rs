@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::Args;
-use countersign_cli::flags::{OutputFlags, RegistryFlags};
+use countersign_cli::flags::{self, OutputFlags, RegistryFlags};
 use countersign_cli::progress::Progress;
 use countersign_cli::{Exit, Failure, program};
 use countersign_oci::index::Platform;
@@ -17,7 +17,7 @@ use super::record::{self, RecordFlags};
 use super::report::github::GithubFlags;
 use super::report::publish::PublishView;
 use super::setup::{self, ConsumerPolicy, SetupFlags};
-use super::sign::{ContentFlags, repository};
+use super::sign::ContentFlags;
 use super::verify_command::consumer_flags;
 
 const EXAMPLES: &str = "\
@@ -103,7 +103,7 @@ pub(crate) async fn run(arguments: PublishArguments) -> Exit {
     program::log(arguments.output.verbose);
     let mut view = PublishView {
         format: arguments.output.output,
-        consumer_flags: consumer_flags(&arguments.setup.trust, &arguments.registry),
+        consumer_flags: consumer_flags(&arguments.setup.trust, &arguments.registry, arguments.content.signatures()),
         github: None,
     };
     match arguments.github.files() {
@@ -142,10 +142,10 @@ impl PublishArguments {
     }
 
     fn request(&self, policy: Option<&ConsumerPolicy>) -> Result<PublishRequest, Failure> {
-        let repositories = self.repository.iter().map(|text| repository(text)).collect::<Result<_, _>>()?;
+        let repositories = self.repository.iter().map(|text| flags::repository(text)).collect::<Result<_, _>>()?;
         let tags = self.tag.iter().map(|text| tag(text)).collect::<Result<_, _>>()?;
         let mut request = PublishRequest::new(self.children()?, repositories, tags);
-        request.sources = self.from.iter().map(|text| repository(text)).collect::<Result<_, _>>()?;
+        request.sources = self.from.iter().map(|text| flags::repository(text)).collect::<Result<_, _>>()?;
         request.expected_platforms = self.expect_platforms.iter().cloned().collect::<BTreeSet<_>>();
         request.index_annotations = pairs(&self.index_annotation)?;
         request.form = self.content.statement;
@@ -174,7 +174,7 @@ fn child(text: &str) -> Result<Child, Failure> {
         Failure::usage("malformed-digest", message, Some(hint))
     };
     let (place, digest) = match text.rsplit_once('@') {
-        Some((place, digest)) => (Some(repository(place)?), digest),
+        Some((place, digest)) => (Some(flags::repository(place)?), digest),
         None => (None, text),
     };
     Ok(Child { digest: digest.parse::<Digest>().map_err(|_| malformed())?, repository: place })

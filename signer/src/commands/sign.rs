@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use countersign_cli::flags::{OutputFlags, RegistryFlags};
+use countersign_cli::flags::{self, OutputFlags, RegistryFlags};
 use countersign_cli::progress::Progress;
 use countersign_cli::{Exit, Failure, program};
 use countersign_oci::{ImageReference, Repository};
@@ -123,25 +123,21 @@ impl ContentFlags {
         self.self_verify.as_deref().map(ConsumerPolicy::read).transpose()
     }
 
-    pub(crate) fn signature_repository(&self) -> Result<Option<Repository>, Failure> {
-        self.signature_repository.as_deref().map(repository).transpose()
+    /// The repository of all signatures, as it was written.
+    pub(crate) fn signatures(&self) -> Option<&str> {
+        self.signature_repository.as_deref()
     }
-}
 
-/// Reads the name of a repository.
-pub(crate) fn repository(text: &str) -> Result<Repository, Failure> {
-    text.parse::<Repository>().map_err(|_| {
-        let message = format!("{text:?} is not a repository");
-        let hint = "a repository is HOST/PATH, without a tag or digest".to_owned();
-        Failure::usage("malformed-repository", message, Some(hint))
-    })
+    pub(crate) fn signature_repository(&self) -> Result<Option<Repository>, Failure> {
+        self.signature_repository.as_deref().map(flags::repository).transpose()
+    }
 }
 
 pub(crate) async fn run(arguments: SignArguments) -> Exit {
     program::log(arguments.output.verbose);
     let mut view = View {
         format: arguments.output.output,
-        consumer_flags: consumer_flags(&arguments.setup.trust, &arguments.registry),
+        consumer_flags: consumer_flags(&arguments.setup.trust, &arguments.registry, arguments.content.signatures()),
         github: None,
     };
     match arguments.github.files() {

@@ -28,7 +28,7 @@ pub(crate) fn command(
 }
 
 /// The flags that have to be the same for verifying: which trusted root, and how registries are reached. Credentials are not among them.
-pub(crate) fn consumer_flags(trust: &TrustFlags, registry: &RegistryFlags) -> Vec<String> {
+pub(crate) fn consumer_flags(trust: &TrustFlags, registry: &RegistryFlags, signatures: Option<&str>) -> Vec<String> {
     let path = |path: &Path| path.display().to_string();
     let mut flags = Flags::default();
     if let Some(file) = &trust.trusted_root {
@@ -38,6 +38,9 @@ pub(crate) fn consumer_flags(trust: &TrustFlags, registry: &RegistryFlags) -> Ve
         flags.add("--tuf-root", path(root));
     } else if trust.trust == Some(KnownTrust::Embedded) {
         flags.add("--trust", "embedded".to_owned());
+    }
+    if let Some(repository) = signatures {
+        flags.add("--signature-repository", repository.to_owned());
     }
     for mapping in &registry.registry_map {
         flags.add("--registry-map", mapping.clone());
@@ -118,8 +121,11 @@ mod tests {
         ];
         for (given, expected) in table {
             let call = Call::parse_from(std::iter::once(&"call").chain(given));
-            assert_eq!(consumer_flags(&call.trust, &call.registry), expected, "{given:?}");
+            assert_eq!(consumer_flags(&call.trust, &call.registry, None), expected, "{given:?}");
         }
+        let call = Call::parse_from(["call"]);
+        let elsewhere = consumer_flags(&call.trust, &call.registry, Some("ghcr.io/octo/signatures"));
+        assert_eq!(elsewhere, ["--signature-repository", "ghcr.io/octo/signatures"]);
     }
 
     #[test]

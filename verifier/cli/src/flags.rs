@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use countersign_oci::http::{self, HttpOptions, PlainHttp, Proxies};
-use countersign_oci::{Class, Credential, Credentials, ImageReference, RegistryOptions, Secret};
+use countersign_oci::{Class, Credential, Credentials, ImageReference, RegistryOptions, Repository, Secret};
 
 use crate::failure::Failure;
 use crate::output::OutputFormat;
@@ -257,6 +257,16 @@ pub fn reference(text: &str) -> Result<ImageReference, Failure> {
         let message = format!("{text:?} is not a reference");
         let mut failure = Failure::new(&error, "malformed-reference", Class::Usage, false, Some(hint.to_owned()));
         failure.causes.insert(0, std::mem::replace(&mut failure.message, message));
+        failure
+    })
+}
+
+/// Reads the name of a repository.
+pub fn repository(text: &str) -> Result<Repository, Failure> {
+    text.parse::<Repository>().map_err(|error| {
+        let hint = "a repository is HOST/PATH, without a tag or digest".to_owned();
+        let mut failure = Failure::new(&error, "malformed-repository", Class::Usage, false, Some(hint));
+        failure.causes.insert(0, std::mem::replace(&mut failure.message, format!("{text:?} is not a repository")));
         failure
     })
 }

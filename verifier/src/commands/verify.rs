@@ -7,7 +7,7 @@ use countersign_cli::flags::{self, OutputFlags, RegistryFlags, TrustFlags};
 use countersign_cli::output::{self, OutputFormat};
 use countersign_cli::progress::Progress;
 use countersign_cli::{Exit, Failure, program};
-use countersign_oci::{ImageReference, Registry, limits};
+use countersign_oci::{ImageReference, Registry, Repository, limits};
 use countersign_verifier::trusted_root::{self, TrustCache};
 use countersign_verifier::{Asked, Error, Evidence, Verdict, Verifier, report};
 use jiff::Timestamp;
@@ -28,6 +28,10 @@ pub(crate) struct VerifyArguments {
 
     #[command(flatten)]
     policy: PolicyFlags,
+
+    /// The repository that holds the signatures, where they do not lie beside the image. COSIGN_REPOSITORY says the same.
+    #[arg(long, value_name = "REPO", env = "COSIGN_REPOSITORY", help_heading = "Evidence")]
+    signature_repository: Option<String>,
 
     /// Judges these bundles instead of what the registry has. The reference must hold a digest; no registry is asked.
     #[arg(long, value_name = "FILE", help_heading = "Evidence")]
@@ -65,6 +69,7 @@ struct Judge {
     verifier: Verifier,
     policy: countersign_policy::Policy,
     registry: Registry,
+    signatures: Option<Repository>,
     bundles: Vec<bytes::Bytes>,
 }
 
@@ -122,7 +127,8 @@ impl Judge {
             .iter()
             .map(|path| flags::read_file("bundle", path, limits::BUNDLE_BYTES).map(bytes::Bytes::from))
             .collect::<Result<_, _>>()?;
-        Ok(Self { verifier, policy: named.policy, registry, bundles })
+        let signatures = arguments.signature_repository.as_deref().map(flags::repository).transpose()?;
+        Ok(Self { verifier, policy: named.policy, registry, signatures, bundles })
     }
 
     async fn judge(&self, reference: &ImageReference) -> Result<Verdict, Failure> {
@@ -130,8 +136,13 @@ impl Judge {
             return self.judge_bundles(reference, program::now());
         }
         let asked = countersign_verifier::resolve(&self.registry, reference).await.map_err(|error| failure(&error))?;
+        let source = match &self.signatures {
+            Some(repository) => repository.pin(asked.reference.digest()),
+            None => asked.reference.clone(),
+        };
         // Asked after everything was fetched, the clock cannot be behind a signature made meanwhile.
-        countersign_verifier::verify_image(&self.registry, &self.verifier, &self.policy, &asked, program::now())
+        let now = program::now();
+        countersign_verifier::verify_image_from(&self.registry, &source, &self.verifier, &self.policy, &asked, now)
             .await
             .map_err(|error| failure(&error))
     }

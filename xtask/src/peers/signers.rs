@@ -43,7 +43,7 @@ pub(crate) fn ours(bench: &Bench<'_>, stack: &Stack, arguments: &[&str]) -> anyh
 pub(crate) fn try_ours(bench: &Bench<'_>, stack: &Stack, arguments: &[&str]) -> anyhow::Result<Run> {
     let home = bench.folder("signer")?;
     let mut command = process::command(&bench.programs.path("countersign-signer"), &home);
-    command.args(["sign", "--output", "json", "--signing-config"]).arg(&stack.signing_config);
+    command.args(["sign", "--force", "--output", "json", "--signing-config"]).arg(&stack.signing_config);
     command.arg("--trusted-root").arg(&stack.trusted_root).args(arguments).envs(stack.ambient.iter().cloned());
     process::call(command)
 }
