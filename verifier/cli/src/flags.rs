@@ -5,16 +5,17 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use countersign_oci::http::{self, HttpOptions, PlainHttp, Proxies};
-use countersign_oci::{Class, Credential, Credentials, ImageReference, RegistryOptions, Repository, Secret};
+use countersign_oci::http;
+use countersign_oci::{Class, ImageReference, Repository};
 
 use crate::failure::Failure;
 use crate::output::OutputFormat;
 
 mod environment;
 mod files;
+mod helper;
+mod registry;
 
 /// How the result is written.
 #[derive(Debug, Clone, Args)]
@@ -31,47 +32,6 @@ pub struct OutputFlags {
     /// Logs more to standard error: -v what is done, -vv details, -vvv everything.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
-}
-
-/// How registries are reached.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Registry")]
-pub struct RegistryFlags {
-    /// Allows plain http to registries that are not on loopback.
-    #[arg(long, env = "COUNTERSIGN_ALLOW_HTTP_REGISTRY", value_parser = BoolishValueParser::new())]
-    pub allow_http_registry: bool,
-
-    /// The user name, for the registry of the first reference. Without it, docker's and podman's files are read.
-    #[arg(long, value_name = "NAME", env = "COUNTERSIGN_REGISTRY_USERNAME", requires = "registry_password")]
-    pub registry_username: Option<String>,
-
-    /// The password. The variable keeps it out of the list of processes.
-    #[arg(
-        long,
-        value_name = "PASSWORD",
-        env = "COUNTERSIGN_REGISTRY_PASSWORD",
-        hide_env_values = true,
-        requires = "registry_username"
-    )]
-    pub registry_password: Option<String>,
-
-    /// A bearer token, for the registry of the first reference.
-    #[arg(
-        long,
-        value_name = "TOKEN",
-        env = "COUNTERSIGN_REGISTRY_TOKEN",
-        hide_env_values = true,
-        conflicts_with = "registry_username"
-    )]
-    pub registry_token: Option<String>,
-
-    /// A file with certificates (PEM) that are trusted beside the system's.
-    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_REGISTRY_CA")]
-    pub registry_ca: Vec<PathBuf>,
-
-    /// Connects to ADDRESS where a reference names HOST. What is asked for, and must be signed, keeps its name.
-    #[arg(long, value_name = "HOST=ADDRESS", env = "COUNTERSIGN_REGISTRY_MAP", value_delimiter = ',')]
-    pub registry_map: Vec<String>,
 }
 
 /// Which trusted root is believed.
@@ -150,78 +110,6 @@ impl TrustFlags {
     }
 }
 
-impl RegistryFlags {
-    /// Returns the settings of a registry client. `registry` is the one that the flags' credentials are for.
-    pub fn options(&self, registry: Option<&str>) -> Result<RegistryOptions, Failure> {
-        let mut options = RegistryOptions::default();
-        if self.allow_http_registry {
-            options.plain_http = PlainHttp::Any;
-        }
-        options.ca_certificates = self.certificates()?;
-        options.credentials = self.credentials(registry)?;
-        options.proxies = proxies();
-        for mapping in &self.registry_map {
-            let (host, address) = mapping
-                .split_once('=')
-                .filter(|(host, address)| !host.is_empty() && !address.is_empty())
-                .ok_or_else(|| {
-                    let hint = "write HOST=ADDRESS, such as quay.io=127.0.0.1:5000".to_owned();
-                    Failure::usage("malformed-flag", format!("--registry-map {mapping}: no HOST=ADDRESS"), Some(hint))
-                })?;
-            options.hosts.insert(host.to_owned(), address.to_owned());
-        }
-        Ok(options)
-    }
-
-    /// Returns a client for services that are not registries. It follows no redirects.
-    pub fn service_client(&self) -> Result<reqwest::Client, Failure> {
-        http::client(&self.http_options()?)
-            .map_err(|error| Failure::new(&error, error.code(), error.class(), error.retryable(), None))
-    }
-
-    /// Returns the settings of such a client.
-    pub fn http_options(&self) -> Result<HttpOptions, Failure> {
-        let mut options = HttpOptions::default();
-        options.ca_certificates = self.certificates()?;
-        options.proxies = proxies();
-        Ok(options)
-    }
-
-    fn certificates(&self) -> Result<Vec<Vec<u8>>, Failure> {
-        self.registry_ca.iter().map(|path| files::read("registry-ca", path)).collect()
-    }
-
-    /// Flags before files; in files, the first that has something for a registry.
-    fn credentials(&self, registry: Option<&str>) -> Result<Credentials, Failure> {
-        let mut credentials = Credentials::new();
-        let of_flags = match (&self.registry_username, &self.registry_password, &self.registry_token) {
-            (Some(username), Some(password), _) => {
-                Some(Credential::Basic { username: username.clone(), password: Secret::new(password.clone()) })
-            }
-            (_, _, Some(token)) => Some(Credential::BearerToken(Secret::new(token.clone()))),
-            _ => None,
-        };
-        match (of_flags, registry) {
-            (Some(credential), Some(registry)) => credentials.add(registry, credential, "the command line"),
-            (Some(_), None) => {
-                let message = "there is no registry that the credentials of the flags could be for";
-                return Err(Failure::usage("no-registry", message, None));
-            }
-            (None, _) => {}
-        }
-        for path in environment::credential_files() {
-            credentials.extend(files::credentials(&path)?);
-        }
-        Ok(credentials)
-    }
-}
-
-fn proxies() -> Proxies {
-    let mut proxies = Proxies::default();
-    (proxies.http, proxies.https, proxies.except) = environment::proxies();
-    proxies
-}
-
 /// TUF metadata is signed, so plain http would be safe from forgery but not from being watched or frozen.
 fn check_tuf_url(url: &str) -> Result<(), Failure> {
     let plain_host = url.strip_prefix("http://").map(host_of);
@@ -240,6 +128,8 @@ fn host_of(rest: &str) -> &str {
         None => authority.split(':').next().unwrap_or_default(),
     }
 }
+
+pub use registry::RegistryFlags;
 
 pub(crate) use environment::{is_empty_variable, output_variable_asks_for_json};
 

@@ -6,6 +6,7 @@
 mod challenge;
 mod credentials;
 mod docker_config;
+mod helper;
 mod realm;
 mod token;
 
@@ -15,13 +16,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use reqwest::header::HeaderValue;
 
 pub(crate) use challenge::Challenge;
+pub(crate) use credentials::canonical_key;
 pub use credentials::{Credential, Credentials};
-pub use docker_config::{CredentialHelper, CredentialsError, DockerConfig};
+pub use docker_config::{CredentialsError, DockerConfig};
+pub use helper::{CredentialHelper, HelperAnswer, HelperFailure, RunHelper};
 
 use crate::error::RegistryError;
 use crate::registry::{Endpoint, Transport};
 use crate::{Repository, Secret};
-use credentials::Found;
+use credentials::{Candidate, Found};
+use helper::Helper;
 use token::{Token, TokenKey, TokenRequest};
 
 /// What a request wants to do.
@@ -103,21 +107,22 @@ impl Authenticator {
 
     /// Returns what to send, as far as the registry's challenge is known: before the first one, nothing is shown.
     pub(crate) async fn access(&self, transport: &Transport, need: Need<'_>) -> Result<Access, RegistryError> {
-        let found = self.found(need);
-        if let Some(Found { credential: Credential::BearerToken(token), .. }) = &found {
-            return Ok(Access { header: bearer(token), credentials: found.map(Used::from), ..Access::default() });
+        let known = self.known(need);
+        if let Some(Found { credential: Credential::BearerToken(token), .. }) = &known {
+            let credentials = known.as_ref().map(Used::from);
+            return Ok(Access { header: bearer(token), credentials, ..Access::default() });
         }
         let challenge = self.learned().challenges.get(&need.endpoint.registry).cloned();
-        match (challenge, found) {
-            (None, _) => Ok(Access { is_blind: true, ..Access::default() }),
-            (Some(Challenge::Basic), Some(found)) => Ok(basic(&found)),
-            (Some(Challenge::Basic), None) => Ok(Access::default()),
-            (Some(challenge), found) => {
+        let Some(challenge) = challenge else { return Ok(Access { is_blind: true, ..Access::default() }) };
+        match (challenge, self.found(need).await?) {
+            (Challenge::Basic, Some(found)) => Ok(basic(&found)),
+            (Challenge::Basic, None) => Ok(Access::default()),
+            (challenge, found) => {
                 let request = TokenRequest::new(need, &challenge, found.as_ref(), self);
                 match self.token(transport, &request).await {
                     Err(refused @ RegistryError::CredentialsRejected { .. }) if need.action == Action::Read => {
                         if let Some(found) = found {
-                            self.drop_credentials(&Used::from(found), None, need);
+                            self.drop_credentials(&Used::from(&found), None, need);
                         }
                         let anonymous = TokenRequest::new(need, &challenge, None, self);
                         self.token(transport, &anonymous).await.map_err(|error| match error {
@@ -170,17 +175,60 @@ impl Authenticator {
         }
     }
 
-    /// Returns the credentials that apply and were not dropped.
-    fn found<'a>(&'a self, need: Need<'_>) -> Option<Found<'a>> {
-        let found = self.credentials.find(&need.endpoint.credential_registry, need.repository.path())?;
-        if *found.credential == Credential::Anonymous {
+    /// Returns the credentials that apply and were not dropped. Helpers are asked here, and so only for a registry that asks
+    /// for credentials.
+    async fn found(&self, need: Need<'_>) -> Result<Option<Found>, RegistryError> {
+        let registry = &need.endpoint.credential_registry;
+        for candidate in self.credentials.candidates(registry, need.repository.path()) {
+            let found = match candidate {
+                Candidate::Known(found) => Some(found),
+                Candidate::Helper(helper) => match helper.find(registry).await {
+                    Ok(found) => found,
+                    Err(failure) => self.without_helper(helper, failure, need)?,
+                },
+            };
+            if let Some(found) = found {
+                return Ok(self.usable(found, need));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the credentials that apply, if they are known without a helper.
+    fn known(&self, need: Need<'_>) -> Option<Found> {
+        let candidates = self.credentials.candidates(&need.endpoint.credential_registry, need.repository.path());
+        match candidates.into_iter().next()? {
+            Candidate::Known(found) => self.usable(found, need),
+            Candidate::Helper(_) => None,
+        }
+    }
+
+    fn usable(&self, found: Found, need: Need<'_>) -> Option<Found> {
+        if found.credential == Credential::Anonymous {
             return None;
         }
         let learned = self.learned();
-        let everywhere = (found.key.to_owned(), None);
-        let here = (found.key.to_owned(), Some(need.repository.clone()));
+        let everywhere = (found.key.clone(), None);
+        let here = (found.key.clone(), Some(need.repository.clone()));
         let dropped = learned.dropped.contains(&everywhere) || learned.dropped.contains(&here);
         (need.action != Action::Read || !dropped).then_some(found)
+    }
+
+    /// A helper that does not work must not hide a public image, and no write goes on without what it may have.
+    fn without_helper<T>(
+        &self,
+        helper: &Helper,
+        failure: HelperFailure,
+        need: Need<'_>,
+    ) -> Result<Option<T>, RegistryError> {
+        let (registry, name) = (need.endpoint.registry.clone(), helper.name().to_owned());
+        if need.action != Action::Read {
+            return Err(RegistryError::CredentialHelper { registry, name, origin: helper.origin.clone(), failure });
+        }
+        if self.learned().dropped.insert((format!("{registry} docker-credential-{name}"), None)) {
+            tracing::warn!("{registry}: docker-credential-{name}, which {} names, {failure}", helper.origin);
+        }
+        Ok(None)
     }
 
     /// A stale login must not hide a public image.
@@ -238,16 +286,16 @@ impl Challenge {
     }
 }
 
-impl From<Found<'_>> for Used {
-    fn from(found: Found<'_>) -> Self {
-        Self { key: found.key.to_owned(), origin: found.origin.to_owned() }
+impl From<&Found> for Used {
+    fn from(found: &Found) -> Self {
+        Self { key: found.key.clone(), origin: found.origin.clone() }
     }
 }
 
-fn basic(found: &Found<'_>) -> Access {
-    let Credential::Basic { username, password } = found.credential else { return Access::default() };
+fn basic(found: &Found) -> Access {
+    let Credential::Basic { username, password } = &found.credential else { return Access::default() };
     let header = secret_header(&docker_config::basic(username, password));
-    let credentials = header.is_some().then(|| Used { key: found.key.to_owned(), origin: found.origin.to_owned() });
+    let credentials = header.is_some().then(|| Used::from(found));
     Access { header, credentials, ..Access::default() }
 }
 

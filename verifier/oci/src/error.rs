@@ -2,6 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::auth::HelperFailure;
 use crate::http::{HttpError, RedirectRefusal};
 use crate::index::ManifestError;
 use crate::referrers::ListingError;
@@ -90,6 +91,18 @@ pub enum RegistryError {
         what: String,
         /// The registry.
         registry: String,
+    },
+    /// The helper that keeps the credentials does not work.
+    #[error("{registry}: the credential helper docker-credential-{name}, which {origin} names, {failure}")]
+    CredentialHelper {
+        /// The registry.
+        registry: String,
+        /// The name of the helper.
+        name: String,
+        /// The file that names it.
+        origin: String,
+        /// What went wrong.
+        failure: HelperFailure,
     },
     /// The credentials were refused.
     #[error("{answer}, credentials from {origin}")]
@@ -330,7 +343,10 @@ impl RegistryError {
                 Class::Usage
             }
             Self::Answered { answer } if transient(answer.status) => Class::Unreachable,
-            Self::CredentialsRejected { .. } | Self::Denied { .. } | Self::TagImmutable { .. } => Class::Denied,
+            Self::CredentialHelper { .. }
+            | Self::CredentialsRejected { .. }
+            | Self::Denied { .. }
+            | Self::TagImmutable { .. } => Class::Denied,
             Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => Class::Rejected,
             Self::Client(source) | Self::Http { source, .. } => source.class(),
             Self::TagSchema { source, .. } => source.class(),
@@ -365,6 +381,7 @@ impl RegistryError {
             Self::Answered { .. } => "unexpected-answer",
             Self::Certificate { .. } => "certificate-not-trusted",
             Self::Challenge { .. } => "unknown-challenge",
+            Self::CredentialHelper { .. } => "credential-helper",
             Self::CredentialsRejected { .. } => "credentials-rejected",
             Self::Denied { .. } => "access-denied",
             Self::DigestMismatch { .. } => "digest-mismatch",
@@ -417,6 +434,9 @@ impl RegistryError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::CredentialHelper { origin, .. } => {
+                format!("mend the helper, take it out of {origin}, or give the credentials by flags")
+            }
             Self::CredentialsRejected { origin, .. } => {
                 format!("log in to the registry again, or remove what {origin} has for it")
             }

@@ -22,8 +22,8 @@ pub(crate) use redirect::shown;
 pub use redirect::{MAX_REDIRECTS, RedirectRefusal, next_hop, same_origin};
 pub use retry::{RetryPolicy, retry_after};
 
-use crate::Class;
 use crate::limits;
+use crate::{Class, Secret};
 
 /// What a client is made of.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct HttpOptions {
     pub user_agent: String,
     /// Certificates in PEM that are trusted beside the platform's roots, one or more in each.
     pub ca_certificates: Vec<Vec<u8>>,
+    /// The certificate that is shown to servers that ask for one.
+    pub client_certificate: Option<ClientCertificate>,
     /// Time to connect, TLS included.
     pub connect_timeout: Duration,
     /// Time without a byte: until the header, and between two pieces of a body.
@@ -48,12 +50,22 @@ impl Default for HttpOptions {
         Self {
             user_agent: USER_AGENT.to_owned(),
             ca_certificates: Vec::new(),
+            client_certificate: None,
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
             total_timeout: Some(Duration::from_secs(60)),
             proxies: Proxies::default(),
         }
     }
+}
+
+/// Who we are in TLS.
+#[derive(Clone, Debug)]
+pub struct ClientCertificate {
+    /// The certificate in PEM, and those between it and what the server trusts.
+    pub chain: Vec<u8>,
+    /// Its key in PEM, not encrypted.
+    pub key: Secret,
 }
 
 /// Proxies by scheme, with the meaning of the usual environment variables.
@@ -95,7 +107,7 @@ pub(crate) fn client_without_idle_limit(options: &HttpOptions) -> Result<reqwest
 
 fn builder(options: &HttpOptions) -> Result<reqwest::ClientBuilder, HttpError> {
     let mut builder = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls::configuration(&options.ca_certificates)?)
+        .tls_backend_preconfigured(tls::configuration(&options.ca_certificates, options.client_certificate.as_ref())?)
         .user_agent(&options.user_agent)
         .redirect(Policy::none())
         .referer(false)
@@ -156,6 +168,12 @@ pub enum HttpError {
         /// Which one, counted from 1.
         position: usize,
     },
+    /// A client certificate or a key that is none, or that do not belong together.
+    #[error("the client certificate and its key cannot be used: {reason}")]
+    ClientCertificate {
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// The body has more bytes than it may have.
     #[error("the answer has more than {limit} bytes")]
     TooLarge {
@@ -179,7 +197,7 @@ impl HttpError {
     pub const fn class(&self) -> Class {
         match self {
             Self::Body(_) => Class::Unreachable,
-            Self::Build(_) | Self::CaCertificate { .. } => Class::Usage,
+            Self::Build(_) | Self::CaCertificate { .. } | Self::ClientCertificate { .. } => Class::Usage,
             Self::TooLarge { .. } => Class::Malformed,
         }
     }
@@ -191,6 +209,7 @@ impl HttpError {
             Self::Body(_) => "answer-broke-off",
             Self::Build(_) => "http-client",
             Self::CaCertificate { .. } => "ca-certificate",
+            Self::ClientCertificate { .. } => "client-certificate",
             Self::TooLarge { .. } => "answer-too-large",
         }
     }

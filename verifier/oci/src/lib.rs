@@ -72,7 +72,7 @@ pub use error::{Answer, RegistryError};
 pub use http::PlainHttp;
 #[cfg(feature = "client")]
 pub use push::{Attached, Attachment, Copied, Deleted, ManifestTarget, Pushed, Pusher, TagSchemaUpdate};
-pub use reference::{ImageReference, PinnedReference, ReferenceError, Repository, Tag};
+pub use reference::{GrammarError, ImageReference, PinnedReference, ReferenceError, Repository, Tag};
 #[cfg(feature = "client")]
 pub use referrers::{ListingError, Place, PlaceKind, Referrers, ReferrersSource, Truncation};
 #[cfg(feature = "client")]

@@ -49,6 +49,10 @@ pub const GALLERY_INDEX_BYTES: u64 = 8 << 20;
 pub const GALLERY_INDEX_ENTRIES: usize = 20_000;
 /// Bytes of an identity token.
 pub const IDENTITY_TOKEN_BYTES: u64 = 64 << 10;
+/// Bytes that a credential helper prints: a token and a user name.
+pub const HELPER_BYTES: u64 = 128 << 10;
+/// Wall clock for a credential helper: some ask a cloud's service first.
+pub const HELPER_TIME: Duration = Duration::from_secs(30);
 /// Bytes of any answer of a service: token server, Fulcio, Rekor, timestamp authority.
 pub const SERVICE_ANSWER_BYTES: u64 = 1 << 20;
 /// Bytes of an error answer that are read for its message.

@@ -26,7 +26,7 @@ pub(crate) use tries::{Patience, Tries};
 
 use crate::auth::Authenticator;
 use crate::error::RegistryError;
-use crate::http::{self, Budget, PlainHttp, RetryPolicy};
+use crate::http::{Budget, PlainHttp, RetryPolicy};
 use crate::index::Manifest;
 use crate::{Digest, PinnedReference, Repository};
 use present::Present;
@@ -56,9 +56,8 @@ pub(crate) struct Inner {
 impl Registry {
     /// Builds the client. Nothing is connected to, and no root is loaded, before the first request.
     pub fn new(options: RegistryOptions) -> Result<Self, RegistryError> {
-        let client = http::client(&options.http()).map_err(RegistryError::Client)?;
         Ok(Self(Arc::new(Inner {
-            transport: Transport::new(client, &options),
+            transport: Transport::new(&options)?,
             auth: Authenticator::new(options.credentials, options.token_servers),
             hosts: options.hosts,
             plain_http: options.plain_http,

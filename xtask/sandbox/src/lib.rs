@@ -67,7 +67,7 @@ pub use faults::{Action, Edit, Fault, FaultGuard};
 pub use identity::GithubIdentity;
 pub use keys::{EcdsaKey, Ed25519Key, Keys};
 pub use log::{Request, Service};
-pub use registry::{Auth, ReferrersApi, RegistryHandle, StoredManifest, digest_of};
+pub use registry::{Auth, ImmutableTags, ReferrersApi, RegistryHandle, StoredManifest, TagDeletion, digest_of};
 pub use run::{Options, Sandbox, TrustFiles};
 pub use trust::RekorVersion;
 

@@ -3,6 +3,7 @@
 mod auth;
 mod blobs;
 mod envelope;
+mod habits;
 mod handle;
 mod listing;
 mod manifests;
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use http::{Method, StatusCode};
 
 pub use auth::Auth;
+pub use habits::{ImmutableTags, TagDeletion};
 pub use handle::{RegistryHandle, StoredManifest};
 pub use store::digest_of;
 
@@ -34,6 +36,11 @@ pub(crate) struct Behaviour {
     pub(crate) mounts: bool,
     pub(crate) absolute_locations: bool,
     pub(crate) compare_and_swap: bool,
+    pub(crate) inline_uploads: bool,
+    pub(crate) immutable_tags: Option<ImmutableTags>,
+    pub(crate) tag_deletion: TagDeletion,
+    pub(crate) reaper: Option<u64>,
+    pub(crate) late: usize,
 }
 
 /// What the registry knows of the referrers API.
@@ -73,6 +80,8 @@ impl Registry {
     }
 
     pub(crate) fn answer(&self, call: &Call) -> Reply {
+        let reaper = self.behaviour().reaper;
+        crate::lock(&self.store).reap(reaper);
         let segments = call.segments();
         let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
         match parts.as_slice() {

@@ -14,7 +14,7 @@ use crate::identity::GithubIdentity;
 use crate::keys::Keys;
 use crate::log::{Request, RequestLog, Service};
 use crate::oidc::{AUDIENCE, Issuer};
-use crate::registry::{Auth, Behaviour, ReferrersApi, Registry, RegistryHandle};
+use crate::registry::{Auth, Behaviour, ImmutableTags, ReferrersApi, Registry, RegistryHandle, TagDeletion};
 use crate::server::{self, Servers, Services, Shared};
 use crate::sigstore::Sigstore;
 use crate::trust::RekorVersion;
@@ -36,6 +36,16 @@ pub struct Options {
     pub absolute_locations: bool,
     /// Whether the registry heeds `If-Match` and `If-None-Match` of a manifest push. Real ones ignore them.
     pub compare_and_swap: bool,
+    /// Whether a POST with a digest stores the blob (201), or only opens an upload (202) as many registries do.
+    pub inline_uploads: bool,
+    /// In whose words the registry refuses to overwrite a tag; `None` where it does not.
+    pub immutable_tags: Option<ImmutableTags>,
+    /// What a deletion by tag does.
+    pub tag_deletion: TagDeletion,
+    /// After how many requests a manifest without a tag is gone; `None` for never.
+    pub reaper: Option<u64>,
+    /// How many readers do not see a manifest that was just pushed, or a tag that was just moved.
+    pub late: usize,
     /// The port of the registry; 0 for a free one.
     pub registry_port: u16,
     /// The time of the services.
@@ -62,6 +72,11 @@ impl Default for Options {
             mounts: true,
             absolute_locations: false,
             compare_and_swap: false,
+            inline_uploads: true,
+            immutable_tags: None,
+            tag_deletion: TagDeletion::On,
+            reaper: None,
+            late: 0,
             registry_port: 0,
             clock: Clock::system(),
             keys: Keys::generate(),
@@ -309,5 +324,10 @@ fn behaviour(options: &Options) -> Behaviour {
         mounts: options.mounts,
         absolute_locations: options.absolute_locations,
         compare_and_swap: options.compare_and_swap,
+        inline_uploads: options.inline_uploads,
+        immutable_tags: options.immutable_tags,
+        tag_deletion: options.tag_deletion,
+        reaper: options.reaper,
+        late: options.late,
     }
 }

@@ -28,6 +28,11 @@ pub(super) fn credential_files() -> Vec<PathBuf> {
     [named, docker, containers, configured].into_iter().flatten().collect()
 }
 
+/// What cosign takes as `--registry-<name>`, from the variable that it has for that.
+pub(super) fn cosign_registry(name: &str) -> Option<String> {
+    env::var(format!("COSIGN_REGISTRY_{name}")).ok().filter(|text| !text.is_empty())
+}
+
 /// The proxies for http and https, and what is reached without.
 pub(super) fn proxies() -> (Option<String>, Option<String>, Option<String>) {
     let text =

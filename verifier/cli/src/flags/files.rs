@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use countersign_oci::{Class, Credentials, limits};
 
@@ -41,8 +42,11 @@ pub(super) fn credentials(path: &Path) -> Result<Credentials, Failure> {
     let text = String::from_utf8_lossy(&bytes);
     let config = Credentials::from_docker_config(&origin, &text)
         .map_err(|error| Failure::new(&error, "credentials-malformed", Class::Usage, false, None))?;
+    let mut credentials = config.credentials;
     for helper in config.helpers {
-        tracing::info!("{origin} names the credential helper {}, which is not run", helper.name);
+        credentials
+            .add_helper(&helper, Arc::new(super::helper::run), &origin)
+            .map_err(|error| Failure::new(&error, "credentials-malformed", Class::Usage, false, None))?;
     }
-    Ok(config.credentials)
+    Ok(credentials)
 }

@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use super::docker_config::CredentialsError;
+use super::helper::{CredentialHelper, Helper, RunHelper};
 use crate::Secret;
 
 /// What a registry is shown.
@@ -25,10 +27,20 @@ pub enum Credential {
 ///
 /// The key is the exact registry host with its port; `docker.io`, `index.docker.io`, `registry-1.docker.io` and
 /// `https://index.docker.io/v1/` are one. A key may go on with the start of a repository path, as files of the
-/// containers tools have it; the longest one that fits counts.
+/// containers tools have it; of one file, the longest one that fits counts, then a helper, then the bare host.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
+    /// In the order in which they are believed: flags, then one file after the other.
+    layers: Vec<Layer>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Layer {
     entries: BTreeMap<String, Entry>,
+    /// By registry.
+    helpers: BTreeMap<String, Helper>,
+    /// For every registry.
+    store: Option<Helper>,
 }
 
 #[derive(Clone, Debug)]
@@ -38,10 +50,17 @@ struct Entry {
 }
 
 /// Credentials that apply to a repository.
-pub(crate) struct Found<'a> {
-    pub(crate) key: &'a str,
-    pub(crate) credential: &'a Credential,
-    pub(crate) origin: &'a str,
+#[derive(Clone)]
+pub(crate) struct Found {
+    pub(crate) key: String,
+    pub(crate) credential: Credential,
+    pub(crate) origin: String,
+}
+
+/// Where credentials for a repository may be, one place after the other.
+pub(super) enum Candidate<'a> {
+    Helper(&'a Helper),
+    Known(Found),
 }
 
 impl Credentials {
@@ -54,41 +73,84 @@ impl Credentials {
     /// Adds credentials; `origin` says in messages where they came from. What is there already stays.
     pub fn add(&mut self, registry: &str, credential: Credential, origin: impl Into<String>) {
         let entry = Entry { credential, origin: origin.into() };
-        self.entries.entry(canonical_key(registry)).or_insert(entry);
+        self.last().entries.entry(canonical_key(registry)).or_insert(entry);
     }
 
-    /// Adds everything that `other` has and this has not.
-    pub fn extend(&mut self, other: Self) {
-        for (key, entry) in other.entries {
-            self.entries.entry(key).or_insert(entry);
+    /// Adds a helper; `run` runs it, on a thread where it may take its time, when its registry asks for credentials, and
+    /// once for each. What is there already stays.
+    pub fn add_helper(
+        &mut self,
+        helper: &CredentialHelper,
+        run: RunHelper,
+        origin: impl Into<String>,
+    ) -> Result<(), CredentialsError> {
+        let (registry, helper) = (helper.registry.as_deref(), Helper::new(helper, run, origin.into())?);
+        let layer = self.last();
+        match registry {
+            Some(registry) => {
+                layer.helpers.entry(canonical_key(registry)).or_insert(helper);
+            }
+            None => {
+                layer.store.get_or_insert(helper);
+            }
         }
+        Ok(())
     }
 
-    /// Returns whether there are none.
+    /// Adds everything that `other` has, to be believed after what this has.
+    pub fn extend(&mut self, other: Self) {
+        self.layers.extend(other.layers);
+    }
+
+    /// Returns whether there are none, helpers included.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        let empty = |layer: &Layer| layer.entries.is_empty() && layer.helpers.is_empty() && layer.store.is_none();
+        self.layers.iter().all(empty)
     }
 
-    /// Returns the registries and path prefixes that there are credentials for, with their origins.
+    /// Returns the registries and path prefixes that there are credentials for, with their origins; without what helpers
+    /// may have.
     pub fn registries(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.entries.iter().map(|(key, entry)| (key.as_str(), entry.origin.as_str()))
+        let entries = self.layers.iter().flat_map(|layer| &layer.entries);
+        entries.map(|(key, entry)| (key.as_str(), entry.origin.as_str()))
     }
 
-    /// Returns what applies to `path` at `registry`: the longest key that is a whole prefix of both.
-    pub(crate) fn find(&self, registry: &str, path: &str) -> Option<Found<'_>> {
-        let mut key = format!("{}/{path}", canonical_key(registry));
-        loop {
-            if let Some((key, entry)) = self.entries.get_key_value(&key) {
-                return Some(Found { key, credential: &entry.credential, origin: &entry.origin });
-            }
-            key.truncate(key.rfind('/')?);
+    /// Returns where there may be something for `path` at `registry`, the most believed first.
+    pub(super) fn candidates(&self, registry: &str, path: &str) -> Vec<Candidate<'_>> {
+        let host = canonical_key(registry);
+        self.layers.iter().flat_map(|layer| layer.candidates(&host, path)).collect()
+    }
+
+    fn last(&mut self) -> &mut Layer {
+        if self.layers.is_empty() {
+            self.layers.push(Layer::default());
         }
+        self.layers.last_mut().expect("one was pushed if there was none")
+    }
+}
+
+impl Layer {
+    fn candidates(&self, host: &str, path: &str) -> Vec<Candidate<'_>> {
+        let mut found = Vec::new();
+        let mut key = format!("{host}/{path}");
+        while key.len() > host.len() {
+            found.extend(self.known(&key));
+            key.truncate(key.rfind('/').unwrap_or(host.len()));
+        }
+        found.extend(self.helpers.get(host).or(self.store.as_ref()).map(Candidate::Helper));
+        found.extend(self.known(host));
+        found
+    }
+
+    fn known(&self, key: &str) -> Option<Candidate<'_>> {
+        let Entry { credential, origin } = self.entries.get(key)?;
+        Some(Candidate::Known(Found { key: key.to_owned(), credential: credential.clone(), origin: origin.clone() }))
     }
 }
 
 /// Returns a key in the one form that is compared.
-fn canonical_key(key: &str) -> String {
+pub(crate) fn canonical_key(key: &str) -> String {
     let key = key.trim();
     let (bare, is_url) = match key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")) {
         Some(rest) => (rest, true),
@@ -113,7 +175,44 @@ mod tests {
     }
 
     fn found(credentials: &Credentials, registry: &str, path: &str) -> Option<Credential> {
-        credentials.find(registry, path).map(|found| found.credential.clone())
+        credentials.candidates(registry, path).into_iter().find_map(|candidate| match candidate {
+            Candidate::Known(found) => Some(found.credential),
+            Candidate::Helper(_) => None,
+        })
+    }
+
+    /// The places that are looked at, in order.
+    fn order(credentials: &Credentials, registry: &str, path: &str) -> Vec<String> {
+        let name = |candidate: &Candidate<'_>| match candidate {
+            Candidate::Known(found) => found.key.clone(),
+            Candidate::Helper(helper) => format!("helper {}", helper.name()),
+        };
+        credentials.candidates(registry, path).iter().map(name).collect()
+    }
+
+    fn add_helper(credentials: &mut Credentials, name: &str, registry: Option<&str>) {
+        let helper = CredentialHelper { name: name.to_owned(), registry: registry.map(str::to_owned) };
+        let run: RunHelper = std::sync::Arc::new(|_, _| panic!("it is not asked"));
+        credentials.add_helper(&helper, run, "test").unwrap();
+    }
+
+    #[test]
+    fn a_helper_stands_between_the_paths_and_the_host_of_its_file() {
+        let mut credentials = Credentials::new();
+        credentials.add("r.example", token("flag"), "--registry-token");
+        let mut file = Credentials::new();
+        file.add("quay.io", token("host"), "file");
+        file.add("quay.io/octo", token("octo"), "file");
+        add_helper(&mut file, "desktop", None);
+        add_helper(&mut file, "gcloud", Some("https://gcr.io"));
+        credentials.extend(file);
+        let mut later = Credentials::new();
+        later.add("quay.io/octo/app", token("later"), "later");
+        credentials.extend(later);
+        let quay = ["quay.io/octo", "helper desktop", "quay.io", "quay.io/octo/app"];
+        assert_eq!(order(&credentials, "quay.io", "octo/app"), quay);
+        assert_eq!(order(&credentials, "gcr.io", "octo/app"), ["helper gcloud"]);
+        assert_eq!(order(&credentials, "r.example", "a"), ["r.example", "helper desktop"]);
     }
 
     #[test]

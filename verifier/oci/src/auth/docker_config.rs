@@ -6,7 +6,7 @@ use base64::engine::{DecodePaddingMode, general_purpose};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{Credential, Credentials};
+use super::{Credential, CredentialHelper, Credentials};
 use crate::Secret;
 use crate::text::printable;
 
@@ -16,18 +16,8 @@ use crate::text::printable;
 pub struct DockerConfig {
     /// The credentials that stand in the file itself.
     pub credentials: Credentials,
-    /// The credential helpers that the file names: not run, so that the caller can say what it does without.
+    /// The credential helpers that the file names: not run. See [`Credentials::add_helper`].
     pub helpers: Vec<CredentialHelper>,
-}
-
-/// A credential helper that a file names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CredentialHelper {
-    /// The helper's name, as in `docker-credential-<name>`.
-    pub name: String,
-    /// The registry that it is for, or `None` for all.
-    pub registry: Option<String>,
 }
 
 /// Why a file holds no credentials. Nothing of its content is in here.
@@ -41,6 +31,14 @@ pub enum CredentialsError {
         origin: String,
         /// The entry.
         registry: String,
+    },
+    /// A helper whose name is not one.
+    #[error("{origin}: `{name}` is not the name of a credential helper")]
+    HelperName {
+        /// The file.
+        origin: String,
+        /// The name, fit for printing.
+        name: String,
     },
     /// Not JSON of the expected form.
     #[error("{origin} is not a docker configuration, line {line} column {column}")]
@@ -153,6 +151,7 @@ pub(crate) fn basic(username: &str, password: &Secret) -> Zeroizing<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::credentials::Candidate;
     use super::*;
 
     fn secret(text: &str) -> Secret {
@@ -164,7 +163,10 @@ mod tests {
     }
 
     fn found(config: &DockerConfig, registry: &str) -> Option<Credential> {
-        config.credentials.find(registry, "a/b").map(|found| found.credential.clone())
+        config.credentials.candidates(registry, "a/b").into_iter().find_map(|candidate| match candidate {
+            Candidate::Known(found) => Some(found.credential),
+            Candidate::Helper(_) => None,
+        })
     }
 
     #[test]

@@ -16,26 +16,42 @@ pub(crate) enum Trust {
 /// Decides what the `realm` that the registry at `registry` names may be sent.
 ///
 /// A realm is whatever the server, or whoever answers in its place, writes. Credentials go to the registry's own
-/// origin; over https to a host of the same site, or to a pair of [`KNOWN`] or of `named`; and between loopback
-/// addresses. Anything else over https is asked anonymously, and nothing else is asked at all.
+/// origin; and over https to a host of the same site, to a pair of [`KNOWN`], or to the host that the operator `named`. Real
+/// token servers live on other hosts of their site, on the usual port; another port of the registry's own host is another
+/// origin, whose server may be anybody's on a shared machine, so it has to be named, as `host:port`. Anything else over
+/// https or on loopback is asked anonymously, and nothing else is asked at all.
 pub(crate) fn trust(registry: &Url, realm: &Url, named: Option<&str>, plain_http: PlainHttp) -> Trust {
-    if same_origin(registry, realm) || (is_loopback(registry) && is_loopback(realm)) {
+    if same_origin(registry, realm) {
         return Trust::Credentials;
     }
     if is_loopback(realm) {
-        return Trust::Nothing;
+        return match (is_loopback(registry), named.is_some_and(|named| is_named(realm, named))) {
+            (true, true) => Trust::Credentials,
+            (true, false) => Trust::Anonymous,
+            (false, _) => Trust::Nothing,
+        };
     }
     if realm.scheme() != "https" {
         let allowed = plain_http == PlainHttp::Any && registry.scheme() == "http";
         return if allowed { Trust::Anonymous } else { Trust::Nothing };
     }
+    if named.is_some_and(|named| is_named(realm, named)) {
+        return Trust::Credentials;
+    }
     let own_port = realm.port().is_none() || realm.port() == registry.port();
-    if own_port && is_own(registry, realm, named) { Trust::Credentials } else { Trust::Anonymous }
+    if own_port && is_own(registry, realm) { Trust::Credentials } else { Trust::Anonymous }
 }
 
-fn is_own(registry: &Url, realm: &Url, named: Option<&str>) -> bool {
+/// Returns whether a URL is at `host[:port]`; without a port, at the usual one.
+fn is_named(url: &Url, named: &str) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    authority.eq_ignore_ascii_case(named)
+}
+
+fn is_own(registry: &Url, realm: &Url) -> bool {
     let (Some(registry_host), Some(realm_host)) = (registry.host_str(), realm.host_str()) else { return false };
-    if registry_host == realm_host || named.is_some_and(|named| named.eq_ignore_ascii_case(realm_host)) {
+    if registry_host == realm_host {
         return true;
     }
     if KNOWN.contains(&(registry_host, realm_host)) {
@@ -121,8 +137,7 @@ mod tests {
             ("https://registry.example.com:5000/", "https://registry.example.com:5000/auth"),
             ("https://registry.example.com:5000/", "https://registry.example.com/auth"),
             ("https://x.azurecr.io/", "https://x.azurecr.io/oauth2/token"),
-            ("http://127.0.0.1:5000/", "http://127.0.0.1:5001/token"),
-            ("http://localhost:5000/", "http://127.0.0.1:5001/token"),
+            ("http://127.0.0.1:5000/", "http://127.0.0.1:5000/token"),
         ] {
             assert_eq!(of(registry, realm), Trust::Credentials, "{registry} {realm}");
         }
@@ -142,6 +157,8 @@ mod tests {
             ("https://a.com/", "https://b.com/token"),
             ("https://10.0.0.1/", "https://10.0.0.2/token"),
             ("http://127.0.0.1:5000/", "https://auth.example.com/token"),
+            ("http://127.0.0.1:5000/", "http://127.0.0.1:5001/token"),
+            ("http://localhost:5000/", "http://127.0.0.1:5000/token"),
         ] {
             assert_eq!(of(registry, realm), Trust::Anonymous, "{registry} {realm}");
         }
@@ -172,5 +189,14 @@ mod tests {
             ("https://r.example/".parse().unwrap(), "https://login.other.example/t".parse().unwrap());
         assert_eq!(trust(&registry, &realm, Some("login.other.example"), PlainHttp::LoopbackOnly), Trust::Credentials);
         assert_eq!(trust(&registry, &realm, Some("x.other.example"), PlainHttp::LoopbackOnly), Trust::Anonymous);
+        let (registry, realm) =
+            ("http://127.0.0.1:5000/".parse().unwrap(), "http://127.0.0.1:5001/token".parse().unwrap());
+        for (named, expected) in [
+            ("127.0.0.1:5001", Trust::Credentials),
+            ("127.0.0.1", Trust::Anonymous),
+            ("127.0.0.1:5002", Trust::Anonymous),
+        ] {
+            assert_eq!(trust(&registry, &realm, Some(named), PlainHttp::LoopbackOnly), expected, "{named}");
+        }
     }
 }

@@ -47,14 +47,14 @@ pub(super) struct TokenRequest<'a> {
     /// One for each repository, that which is written first.
     scopes: Vec<String>,
     trust: Trust,
-    found: Option<&'a Found<'a>>,
+    found: Option<&'a Found>,
 }
 
 impl<'a> TokenRequest<'a> {
     pub(super) fn new(
         need: Need<'a>,
         challenge: &'a Challenge,
-        found: Option<&'a Found<'a>>,
+        found: Option<&'a Found>,
         authenticator: &Authenticator,
     ) -> Self {
         let (realm, service) = match challenge {
@@ -85,13 +85,12 @@ impl<'a> TokenRequest<'a> {
     }
 
     /// The credentials that the token server gets to see.
-    fn shown_credentials(&self) -> Option<&'a Found<'a>> {
+    fn shown_credentials(&self) -> Option<&'a Found> {
         self.found.filter(|_| self.trust == Trust::Credentials)
     }
 
     pub(super) fn used(&self) -> Option<Used> {
-        let found = self.shown_credentials()?;
-        Some(Used { key: found.key.to_owned(), origin: found.origin.to_owned() })
+        self.shown_credentials().map(Used::from)
     }
 
     pub(super) fn withheld(&self) -> Option<String> {
@@ -110,7 +109,7 @@ impl<'a> TokenRequest<'a> {
         let asked_at = Instant::now();
         let request = self.request();
         let secrets = Shown::of(request.headers().get(AUTHORIZATION)).and(self.identity_token());
-        let response = transport.send(request, &what, Via::new(&self.need.endpoint.registry)).await?;
+        let response = transport.send(request, &what, self.via()).await?;
         if !response.status().is_success() {
             return Err(self.refusal(crate::registry::refusal(&what, response, &secrets).await));
         }
@@ -119,8 +118,15 @@ impl<'a> TokenRequest<'a> {
         self.read(&body, asked_at)
     }
 
+    /// A token server that may see the credentials may see the certificate.
+    fn via(&self) -> Via<'a> {
+        let endpoint = self.need.endpoint;
+        let certificate = (self.trust == Trust::Credentials).then_some(endpoint.credential_registry.as_str());
+        Via { registry: &endpoint.registry, certificate, is_upload: false }
+    }
+
     fn identity_token(&self) -> Option<&'a Secret> {
-        match self.shown_credentials()?.credential {
+        match &self.shown_credentials()?.credential {
             Credential::IdentityToken(token) => Some(token),
             _ => None,
         }

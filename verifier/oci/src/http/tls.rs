@@ -4,16 +4,20 @@ use std::sync::{Arc, OnceLock};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
-use super::HttpError;
+use super::{ClientCertificate, HttpError};
 
 /// Returns the one shared configuration, or one of its own where certificates were added.
-pub(super) fn configuration(ca_certificates: &[Vec<u8>]) -> Result<ClientConfig, HttpError> {
+pub(super) fn configuration(
+    ca_certificates: &[Vec<u8>],
+    client: Option<&ClientCertificate>,
+) -> Result<ClientConfig, HttpError> {
     static SHARED: OnceLock<ClientConfig> = OnceLock::new();
-    if ca_certificates.is_empty() {
+    if ca_certificates.is_empty() && client.is_none() {
         return Ok(SHARED.get_or_init(|| build(Vec::new())).clone());
     }
     let mut roots = Vec::new();
@@ -28,7 +32,26 @@ pub(super) fn configuration(ca_certificates: &[Vec<u8>]) -> Result<ClientConfig,
             return Err(not_one());
         }
     }
-    Ok(build(roots))
+    let mut config = build(roots);
+    if let Some(client) = client {
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(identity(client, &config)?));
+    }
+    Ok(config)
+}
+
+/// Returns a certificate with the key that belongs to it.
+fn identity(client: &ClientCertificate, config: &ClientConfig) -> Result<CertifiedKey, HttpError> {
+    let unusable = |reason| HttpError::ClientCertificate { reason };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&client.chain).collect();
+    let chain =
+        chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| unusable("there is no certificate in PEM"))?;
+    // The errors of these may quote what they read.
+    let key = PrivateKeyDer::from_pem_slice(client.key.expose().as_bytes());
+    let key = key.map_err(|_| unusable("there is no key in PEM, or it is encrypted"))?;
+    let key = config.crypto_provider().key_provider.load_private_key(key);
+    let certified = CertifiedKey::new(chain, key.map_err(|_| unusable("the key is of no known kind"))?);
+    certified.keys_match().map_err(|_| unusable("the key is not that of the certificate"))?;
+    Ok(certified)
 }
 
 fn build(roots: Vec<CertificateDer<'static>>) -> ClientConfig {
@@ -108,13 +131,13 @@ mod tests {
         let none = b"not a certificate".to_vec();
         let garbage = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec();
         for pem in [Vec::new(), none, garbage] {
-            assert!(matches!(configuration(&[pem]), Err(HttpError::CaCertificate { position: 1 })));
+            assert!(matches!(configuration(&[pem], None), Err(HttpError::CaCertificate { position: 1 })));
         }
     }
 
     #[test]
     fn the_shared_configuration_speaks_http_2_and_loads_no_roots() {
-        let config = configuration(&[]).unwrap();
+        let config = configuration(&[], None).unwrap();
         assert_eq!(config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
     }
 }

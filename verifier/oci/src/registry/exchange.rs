@@ -92,7 +92,11 @@ impl Registry {
         access: &Access,
     ) -> Result<Option<Followed>, RegistryError> {
         let request = call.request(call.url(endpoint)?, access);
-        let via = Via { registry: &endpoint.registry, is_upload: call.stream.is_some() };
+        let via = Via {
+            registry: &endpoint.registry,
+            certificate: Some(&endpoint.credential_registry),
+            is_upload: call.stream.is_some(),
+        };
         let outcome = match call.action {
             Action::Read => self.0.transport.follow(request, &call.what, via).await,
             Action::Delete | Action::Write => {

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::auth::Credentials;
-use crate::http::{Budget, HttpOptions, PlainHttp, Proxies, RetryPolicy, USER_AGENT};
+use crate::http::{Budget, ClientCertificate, HttpOptions, PlainHttp, Proxies, RetryPolicy, USER_AGENT};
 
 /// What a [`Registry`](crate::Registry) is made of. Start from the default and set fields.
 #[derive(Clone, Debug)]
@@ -14,6 +14,9 @@ pub struct RegistryOptions {
     pub budget: Option<Budget>,
     /// Certificates in PEM that are trusted beside the platform's roots.
     pub ca_certificates: Vec<Vec<u8>>,
+    /// Certificates that are shown to registries that ask for one, by registry. They go where its credentials go: to its own
+    /// address and its token server.
+    pub client_certificates: BTreeMap<String, ClientCertificate>,
     /// Time to connect, TLS included.
     pub connect_timeout: Duration,
     /// Credentials. They follow the address that is connected to: a registry that `hosts` maps elsewhere is not shown
@@ -33,7 +36,7 @@ pub struct RegistryOptions {
     /// How long a writer of the referrers tag schema takes at most from reading to writing, and so how long it waits
     /// before it believes what it reads back. Writers with another value can lose each other's entries.
     pub tag_schema_window: Duration,
-    /// Hosts of token servers that belong to a registry although their names do not show it, by registry.
+    /// Token servers, as `host[:port]`, that belong to a registry although their names do not show it, by registry.
     pub token_servers: BTreeMap<String, String>,
     /// Time for one call with all its requests and repetitions. Large blobs have further time by their size.
     pub total_timeout: Duration,
@@ -47,6 +50,7 @@ impl Default for RegistryOptions {
         Self {
             budget: None,
             ca_certificates: Vec::new(),
+            client_certificates: BTreeMap::new(),
             connect_timeout: http.connect_timeout,
             credentials: Credentials::new(),
             hosts: BTreeMap::new(),
@@ -63,8 +67,9 @@ impl Default for RegistryOptions {
 }
 
 impl RegistryOptions {
-    pub(super) fn http(&self) -> HttpOptions {
+    pub(super) fn http(&self, client_certificate: Option<ClientCertificate>) -> HttpOptions {
         HttpOptions {
+            client_certificate,
             user_agent: self.user_agent.clone(),
             ca_certificates: self.ca_certificates.clone(),
             connect_timeout: self.connect_timeout,

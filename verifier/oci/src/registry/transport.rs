@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -8,15 +8,16 @@ use reqwest::header::{AUTHORIZATION, LOCATION};
 use reqwest::{Request, Response, StatusCode};
 
 use super::{RegistryOptions, locked};
+use crate::auth::canonical_key;
 use crate::error::RegistryError;
 use crate::http::{self, HttpOptions, MAX_REDIRECTS, PlainHttp, RedirectRefusal, next_hop, same_origin, shown};
 
 /// Sends requests and counts them.
 pub(crate) struct Transport {
-    client: reqwest::Client,
-    /// For bodies that take longer to send than an answer may take to begin.
-    uploader: OnceLock<reqwest::Client>,
-    http: HttpOptions,
+    /// For everybody that nothing is shown to.
+    anonymous: Clients,
+    /// For those that are shown a certificate, by the name under which credentials are looked up.
+    certified: HashMap<String, Clients>,
     plain_http: PlainHttp,
     connect_timeout: Duration,
     idle_timeout: Duration,
@@ -25,18 +26,21 @@ pub(crate) struct Transport {
     counts: Mutex<BTreeMap<String, u64>>,
 }
 
+struct Clients {
+    usual: reqwest::Client,
+    /// For bodies that take longer to send than an answer may take to begin.
+    uploader: OnceLock<reqwest::Client>,
+    options: HttpOptions,
+}
+
 /// On whose behalf a request is sent, and how.
 #[derive(Clone, Copy)]
 pub(crate) struct Via<'a> {
     pub(crate) registry: &'a str,
+    /// Whose certificate may be shown.
+    pub(crate) certificate: Option<&'a str>,
     /// The body is long: whoever sends it watches over its progress.
     pub(crate) is_upload: bool,
-}
-
-impl<'a> Via<'a> {
-    pub(crate) const fn new(registry: &'a str) -> Self {
-        Self { registry, is_upload: false }
-    }
 }
 
 /// The answer to a read, and whether it came from where the request was first sent.
@@ -46,17 +50,20 @@ pub(crate) struct Followed {
 }
 
 impl Transport {
-    pub(super) fn new(client: reqwest::Client, options: &RegistryOptions) -> Self {
-        Self {
-            client,
-            uploader: OnceLock::new(),
-            http: options.http(),
+    pub(super) fn new(options: &RegistryOptions) -> Result<Self, RegistryError> {
+        let certified = options.client_certificates.iter().map(|(registry, certificate)| {
+            let clients = Clients::new(options.http(Some(certificate.clone())))?;
+            Ok((canonical_key(registry), clients))
+        });
+        Ok(Self {
+            anonymous: Clients::new(options.http(None))?,
+            certified: certified.collect::<Result<_, RegistryError>>()?,
             plain_http: options.plain_http,
             connect_timeout: options.connect_timeout,
             idle_timeout: options.idle_timeout,
             requests: AtomicU64::new(0),
             counts: Mutex::default(),
-        }
+        })
     }
 
     pub(super) fn counts(&self) -> BTreeMap<String, u64> {
@@ -84,7 +91,7 @@ impl Transport {
         &self,
         mut request: Request,
         what: &str,
-        via: Via<'_>,
+        mut via: Via<'_>,
     ) -> Result<Followed, RegistryError> {
         let mut at_origin = true;
         for _ in 0..=MAX_REDIRECTS {
@@ -104,6 +111,7 @@ impl Transport {
             request = repeated;
             *request.url_mut() = next;
             if !at_origin {
+                via.certificate = None;
                 request.headers_mut().remove(AUTHORIZATION);
             }
         }
@@ -115,14 +123,9 @@ impl Transport {
     }
 
     fn client(&self, via: Via<'_>) -> Result<&reqwest::Client, RegistryError> {
-        if !via.is_upload {
-            return Ok(&self.client);
-        }
-        if let Some(uploader) = self.uploader.get() {
-            return Ok(uploader);
-        }
-        let uploader = http::client_without_idle_limit(&self.http).map_err(RegistryError::Client)?;
-        Ok(self.uploader.get_or_init(|| uploader))
+        let certified = via.certificate.and_then(|registry| self.certified.get(&canonical_key(registry)));
+        let clients = certified.unwrap_or(&self.anonymous);
+        if via.is_upload { clients.uploader() } else { Ok(&clients.usual) }
     }
 
     fn count(&self, registry: &str) {
@@ -142,6 +145,21 @@ impl Transport {
             return RegistryError::Certificate { what, to, source };
         }
         RegistryError::Unreachable { what, to, source }
+    }
+}
+
+impl Clients {
+    fn new(options: HttpOptions) -> Result<Self, RegistryError> {
+        let usual = http::client(&options).map_err(RegistryError::Client)?;
+        Ok(Self { usual, uploader: OnceLock::new(), options })
+    }
+
+    fn uploader(&self) -> Result<&reqwest::Client, RegistryError> {
+        if let Some(uploader) = self.uploader.get() {
+            return Ok(uploader);
+        }
+        let uploader = http::client_without_idle_limit(&self.options).map_err(RegistryError::Client)?;
+        Ok(self.uploader.get_or_init(|| uploader))
     }
 }
 

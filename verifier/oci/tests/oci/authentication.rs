@@ -1,7 +1,9 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use countersign_oci::{Class, Credential, Credentials, RegistryError, RegistryOptions, Secret};
+use countersign_oci::auth::{HelperAnswer, RunHelper};
+use countersign_oci::http::ClientCertificate;
+use countersign_oci::{Class, Credential, Credentials, Registry, RegistryError, RegistryOptions, Secret};
 use futures_util::future::join_all;
 use sandbox::{Action, Auth};
 use tracing_subscriber::filter::LevelFilter;
@@ -206,6 +208,37 @@ async fn a_token_server_in_plain_http_elsewhere_is_asked_nothing() {
 }
 
 #[tokio::test]
+async fn a_token_server_on_another_port_is_shown_credentials_only_when_it_is_named() {
+    for is_named in [false, true] {
+        let realm = World::with(
+            |sandbox| {
+                sandbox.auth = bearer_auth();
+                sandbox.anonymous_pull = true;
+            },
+            |_, _| {},
+        );
+        let realm_host = realm.sandbox.registry().host().to_owned();
+        let world = World::with(
+            |_| {},
+            |options, host| {
+                login(options, host, PASSWORD);
+                if is_named {
+                    options.token_servers.insert(host.to_owned(), realm_host.clone());
+                }
+            },
+        );
+        let pinned = world.put_index("v1");
+        let challenge = format!("Bearer realm=\"{}/token\"", realm.sandbox.registry().url());
+        let _fault = world.fault_once("/manifests/", answer(401, "", &[("WWW-Authenticate", &challenge)]));
+        assert!(world.registry.manifest(&pinned).await.is_ok());
+        let shown: Vec<bool> = realm.sandbox.requests().iter().map(|one| one.authorized).collect();
+        assert_eq!(shown, [is_named]);
+        // It is counted with the registry that it serves.
+        assert_eq!(world.registry.request_counts()[world.repository.registry()], 3);
+    }
+}
+
+#[tokio::test]
 async fn a_token_request_follows_no_redirect() {
     let world = world(bearer_auth(), false, Some(PASSWORD));
     let elsewhere = World::new();
@@ -258,6 +291,13 @@ async fn an_identity_token_is_exchanged_by_post() {
     assert!(exchange.query.is_none() && !exchange.authorized);
 }
 
+/// Options with a client certificate.
+fn with(certificate: ClientCertificate) -> RegistryOptions {
+    let mut options = RegistryOptions::default();
+    options.client_certificates.insert("r.example".to_owned(), certificate);
+    options
+}
+
 /// Everything that is logged.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -286,6 +326,27 @@ async fn no_log_and_no_error_shows_a_credential() {
         let pushed = world.pusher().prove_write(&world.repository).await;
         let shown = format!("{outcome:?} {pushed:?} {:?}", world.registry);
         assert!(!shown.contains("canary") && !shown.contains("sandbox-token"), "{shown}");
+    }
+    for output in [r#"{"Username":"octo","Secret":"canary-helper"}"#, "canary-is-no-json"] {
+        let run: RunHelper =
+            Arc::new(move |_, _| Ok(HelperAnswer { succeeded: true, output: output.as_bytes().to_vec().into() }));
+        let world = World::with(
+            |sandbox| sandbox.auth = basic_auth(),
+            |options, host| {
+                let json = format!(r#"{{"credHelpers": {{"{host}": "cloud"}}}}"#);
+                let config = Credentials::from_docker_config("config.json", &json).unwrap();
+                options.credentials.add_helper(&config.helpers[0], run, "config.json").unwrap();
+                let key = Secret::new("canary-key".to_owned());
+                let certificate = ClientCertificate { chain: b"canary-chain".to_vec(), key };
+                let shown = format!("{options:?} {certificate:?} {:?}", Registry::new(with(certificate.clone())));
+                assert!(!shown.contains("canary") && !shown.contains(&format!("{:?}", b"canary")), "{shown}");
+            },
+        );
+        let pinned = world.put_index("v1");
+        let outcome = world.registry.manifest(&pinned).await;
+        let pushed = world.pusher().prove_write(&world.repository).await;
+        let shown = format!("{outcome:?} {pushed:?} {:?}", world.registry);
+        assert!(!shown.contains("canary"), "{shown}");
     }
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(log.contains("request"), "the log is there");

@@ -4,6 +4,9 @@
 
 mod authentication;
 mod blobs;
+mod budget;
+mod copy;
+mod helpers;
 mod manifests;
 mod push;
 mod redirects;
@@ -11,6 +14,7 @@ mod referrers;
 mod retries;
 mod support;
 mod tag_schema;
+mod tags;
 mod tls;
 
 #[test]

@@ -1,17 +1,24 @@
 use bytes::Bytes;
-use countersign_oci::{Attached, Attachment, Class, Digest, ManifestTarget, RegistryError, Tag, media_type};
-use sandbox::{Action, ReferrersApi};
+use countersign_oci::{
+    Attached, Attachment, Class, Digest, ManifestTarget, Pusher, RegistryError, Repository, Tag, media_type,
+};
+use sandbox::{Action, Fault, ReferrersApi, Service};
 
 use crate::support::{PATH, World, answer, digests, header, index, referrer};
 
 #[tokio::test]
-async fn write_permission_is_proven_by_two_requests() {
-    for absolute_locations in [false, true] {
-        let world = World::with(|sandbox| sandbox.absolute_locations = absolute_locations, |_, _| {});
+async fn write_permission_is_proven_by_one_request_or_two() {
+    for (absolute_locations, inline_uploads) in [(false, false), (true, false), (false, true)] {
+        let world = World::with(
+            |sandbox| {
+                sandbox.absolute_locations = absolute_locations;
+                sandbox.inline_uploads = inline_uploads;
+            },
+            |_, _| {},
+        );
         world.pusher().prove_write(&world.repository).await.unwrap();
         assert_eq!(world.requests_to("POST"), 1);
-        assert_eq!(world.requests_to("PUT"), 1);
-        assert_eq!(world.requests().len(), 2);
+        assert_eq!(world.requests_to("PUT"), usize::from(!inline_uploads));
         assert_eq!(world.sandbox.registry().get_blob(&Digest::of(b"{}").to_string()).unwrap(), "{}");
     }
 }
@@ -24,12 +31,124 @@ async fn a_blob_is_pushed_in_one_piece_and_has_its_digest() {
     assert_eq!(world.sandbox.registry().get_blob(&Digest::of(&bytes).to_string()).unwrap(), bytes);
     let error = world.pusher().push_blob(&world.repository, Digest::of(b"other"), bytes).await.unwrap_err();
     assert!(matches!(error, RegistryError::DigestMismatch { .. }));
-    assert_eq!(world.requests().len(), 2);
+    assert_eq!(world.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_pushed_is_not_pushed_again() {
+    let world = World::new();
+    let other: Repository = format!("{}/octo/other", world.sandbox.registry().host()).parse().unwrap();
+    let (first, second) = (Bytes::from_static(b"first"), Bytes::from_static(b"second"));
+    let push = |repository: &Repository, bytes: &Bytes| {
+        let (pusher, repository, bytes) = (world.pusher(), repository.clone(), bytes.clone());
+        async move { pusher.push_blob(&repository, Digest::of(&bytes), bytes).await }
+    };
+    let same = futures_util::future::join_all((0..6).map(|_| push(&world.repository, &first))).await;
+    assert!(same.iter().all(Result::is_ok));
+    assert_eq!(world.requests().len(), 1);
+    for (repository, bytes) in [(&other, &first), (&world.repository, &second), (&world.repository, &first)] {
+        push(repository, bytes).await.unwrap();
+    }
+    assert_eq!(world.requests().len(), 3);
+    // Another process knows nothing of it.
+    Pusher::new(world.other_registry()).push_blob(&other, Digest::of(&first), first.clone()).await.unwrap();
+    assert_eq!(world.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn what_could_not_be_pushed_is_pushed_again() {
+    let world = World::with(|_| {}, |options, _| options.retry.attempts = 1);
+    let (pusher, bytes) = (world.pusher(), Bytes::from_static(b"blob"));
+    let digest = Digest::of(&bytes);
+    let down = world.fault("/blobs/uploads", Action::status(503));
+    let push = || pusher.push_blob(&world.repository, digest, bytes.clone());
+    let outcomes = futures_util::future::join_all((0..4).map(|_| push())).await;
+    assert!(outcomes.iter().all(Result::is_err));
+    drop(down);
+    push().await.unwrap();
+    assert_eq!(world.sandbox.registry().get_blob(&digest.to_string()).unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn a_registry_that_misses_a_blob_after_all_gets_it_again() {
+    let world = World::new();
+    let (pusher, subject) = (world.pusher(), world.repository.pin(Digest::of(b"subject")));
+    let (manifest, descriptor) = referrer(&subject, "bundle");
+    let push = || async {
+        pusher.prove_write(&world.repository).await.unwrap();
+        pusher.push_blob(&world.repository, Digest::of(b"bundle"), Bytes::from_static(b"bundle")).await.unwrap();
+        let at = ManifestTarget::Digest(descriptor.digest);
+        pusher.push_manifest(&world.repository, at, manifest.clone(), media_type::OCI_MANIFEST).await
+    };
+    let unknown = answer(400, r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"it was collected"}]}"#, &[]);
+    let gone = world.fault_once("/manifests/", unknown);
+    assert_eq!(push().await.unwrap_err().status(), Some(400));
+    drop(gone);
+    assert!(push().await.is_ok());
+    assert_eq!(world.requests_to("POST"), 4);
+}
+
+#[tokio::test]
+async fn a_registry_that_stores_nothing_with_the_first_request_is_remembered() {
+    let world = World::with(|sandbox| sandbox.inline_uploads = false, |_, _| {});
+    for text in ["one", "two", "three"] {
+        let bytes = Bytes::from(text);
+        world.pusher().push_blob(&world.repository, Digest::of(&bytes), bytes.clone()).await.unwrap();
+        assert_eq!(world.sandbox.registry().get_blob(&Digest::of(&bytes).to_string()).unwrap(), bytes);
+    }
+    // Never more than two for each, and the blob goes with the first request once.
+    assert_eq!(world.requests().len(), 6);
+    let requests = world.sandbox.requests();
+    let sent_twice = requests.iter().filter(|one| one.method == "POST" && !one.body.is_empty());
+    assert_eq!(sent_twice.count(), 1);
+}
+
+#[tokio::test]
+async fn a_registry_that_stumbles_over_the_first_request_gets_two() {
+    for status in [400, 404, 405, 411, 415, 501] {
+        let world = World::new();
+        let odd = Fault::new(Service::Registry, Action::status(status)).method("POST").path("?digest=");
+        let _odd = world.sandbox.fault(odd);
+        for text in ["one", "two"] {
+            let bytes = Bytes::from(text);
+            world.pusher().push_blob(&world.repository, Digest::of(&bytes), bytes).await.unwrap();
+        }
+        // It costs one request, once.
+        assert_eq!(world.requests().len(), 5, "{status}");
+    }
+    // A refusal of the blob itself is one.
+    let world = World::new();
+    let _denied = world.fault("/blobs/uploads", Action::status(403));
+    assert_eq!(world.pusher().prove_write(&world.repository).await.unwrap_err().class(), Class::Denied);
+    assert_eq!(world.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_large_blob_is_not_sent_before_a_session_is_open() {
+    let world = World::new();
+    let bytes = Bytes::from(vec![7; (64 << 10) + 1]);
+    world.pusher().push_blob(&world.repository, Digest::of(&bytes), bytes).await.unwrap();
+    assert_eq!((world.requests_to("POST"), world.requests_to("PUT")), (1, 1));
+    assert!(world.sandbox.requests()[0].body.is_empty());
+}
+
+#[tokio::test]
+async fn requests_are_counted_for_each_registry() {
+    let (world, other) = (World::new(), World::new());
+    let pusher = world.pusher();
+    pusher.prove_write(&world.repository).await.unwrap();
+    pusher.prove_write(&other.repository).await.unwrap();
+    let pinned = other.put_index("v1");
+    pusher.registry().manifest(&pinned).await.unwrap();
+    let counts = pusher.registry().request_counts();
+    let of = |world: &World| counts[world.repository.registry()];
+    assert_eq!((of(&world), of(&other), counts.len()), (1, 2, 2));
+    assert_eq!(pusher.registry().request_count(), 3);
 }
 
 #[tokio::test]
 async fn an_upload_elsewhere_is_refused_before_the_blob_is_sent() {
-    let world = World::new();
+    let world = World::with(|sandbox| sandbox.inline_uploads = false, |_, _| {});
     let elsewhere = World::new();
     let base = elsewhere.sandbox.registry().url();
     for location in [format!("{base}/v2/x/1"), "https://evil.example/x".to_owned(), "ftp://x/".to_owned()] {

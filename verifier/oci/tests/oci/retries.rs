@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use countersign_oci::{Class, Registry, RegistryError};
+use countersign_oci::{Class, Pusher, Registry, RegistryError};
 use sandbox::Action;
 
 use crate::support::{World, answer, patient_options};
@@ -95,8 +95,10 @@ async fn nobody_at_the_address_is_unreachable() {
 async fn writes_are_repeated_because_digests_make_them_harmless() {
     let world = World::new();
     for action in [Action::LoseAnswer, Action::status(503), Action::Close] {
-        let _fault = world.fault_once("/blobs/uploads", action.clone());
-        assert!(world.pusher().prove_write(&world.repository).await.is_ok(), "{action:?}");
+        let fault = world.fault_once("/blobs/uploads", action.clone());
+        let pusher = Pusher::new(world.other_registry());
+        assert!(pusher.prove_write(&world.repository).await.is_ok(), "{action:?}");
+        assert_eq!(fault.hits(), 1);
     }
 }
 

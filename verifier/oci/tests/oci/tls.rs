@@ -96,6 +96,7 @@ async fn a_server_that_nobody_vouches_for_is_refused_once() {
 #[tokio::test]
 async fn https_is_never_left() {
     let (world, issuer) = (World::new(), certificate_authority());
+    world.sandbox.registry().set_inline_uploads(false);
     let pinned = world.put_index("v1");
     let port = in_front_of(&world, &issuer, "localhost", false).await;
     let plain = world.sandbox.registry().url();

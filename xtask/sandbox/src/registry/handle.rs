@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::store::{Manifest, digest_of};
-use super::{Auth, ReferrersApi, Registry};
+use super::{Auth, ImmutableTags, ReferrersApi, Registry, TagDeletion};
 
 /// A manifest as the registry holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +56,9 @@ impl RegistryHandle {
         let is_digest = reference.contains(':');
         let digest = if is_digest { reference.to_owned() } else { digest_of(&bytes) };
         let mut store = crate::lock(&self.0.store);
+        let manifest = Manifest::new(media_type, bytes, store.requests);
         let content = store.content(repository);
-        content.manifests.insert(digest.clone(), Manifest { media_type: media_type.to_owned(), bytes });
+        content.manifests.insert(digest.clone(), manifest);
         if !is_digest {
             content.tags.insert(reference.to_owned(), digest.clone());
         }
@@ -68,6 +69,12 @@ impl RegistryHandle {
     #[must_use]
     pub fn get_blob(&self, digest: &str) -> Option<Bytes> {
         crate::lock(&self.0.store).blobs.get(digest).cloned()
+    }
+
+    /// Returns whether a blob is in a repository.
+    #[must_use]
+    pub fn has_blob(&self, repository: &str, digest: &str) -> bool {
+        crate::lock(&self.0.store).blob(repository, digest).is_some()
     }
 
     /// Returns the manifest under a tag or digest.
@@ -135,8 +142,8 @@ impl RegistryHandle {
     /// Tampers: serves other bytes under the digest of a manifest. The media type stays; an unknown digest becomes an OCI index.
     pub fn overwrite_manifest(&self, repository: &str, digest: &str, bytes: impl Into<Bytes>) {
         let mut store = crate::lock(&self.0.store);
-        let unknown =
-            || Manifest { media_type: "application/vnd.oci.image.index.v1+json".to_owned(), bytes: Bytes::new() };
+        let pushed_at = store.requests;
+        let unknown = || Manifest::new("application/vnd.oci.image.index.v1+json", Bytes::new(), pushed_at);
         let manifest = store.content(repository).manifests.entry(digest.to_owned()).or_insert_with(unknown);
         manifest.bytes = bytes.into();
     }
@@ -172,6 +179,32 @@ impl RegistryHandle {
     /// Lets mounts succeed (201), or answers each with an upload (202).
     pub fn set_mounts(&self, on: bool) {
         crate::lock(&self.0.behaviour).mounts = on;
+    }
+
+    /// Takes a blob with the POST that opens its upload (201), or only opens the upload (202) as many registries do.
+    pub fn set_inline_uploads(&self, on: bool) {
+        crate::lock(&self.0.behaviour).inline_uploads = on;
+    }
+
+    /// Lets no tag be overwritten, in somebody's words, or every tag.
+    pub fn set_immutable_tags(&self, words: Option<ImmutableTags>) {
+        crate::lock(&self.0.behaviour).immutable_tags = words;
+    }
+
+    /// Chooses what a deletion by tag does.
+    pub fn set_tag_deletion(&self, deletion: TagDeletion) {
+        crate::lock(&self.0.behaviour).tag_deletion = deletion;
+    }
+
+    /// Takes away what has been without a tag for that many requests, as Quay did between a build and its merge.
+    pub fn set_reaper(&self, after: Option<u64>) {
+        crate::lock(&self.0.behaviour).reaper = after;
+    }
+
+    /// Shows a manifest that is pushed from now on to nobody before that many have asked for it, and a tag that is moved where
+    /// it pointed before.
+    pub fn set_late(&self, reads: usize) {
+        crate::lock(&self.0.behaviour).late = reads;
     }
 
     /// Makes tokens given out from now on live that long.

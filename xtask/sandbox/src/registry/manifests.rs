@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::blobs::CONTENT_DIGEST;
 use super::envelope::{digest_invalid, method_not_allowed, refuse};
 use super::store::{Content, Manifest, digest_of, is_digest, is_tag};
-use super::{ReferrersApi, Registry};
+use super::{ReferrersApi, Registry, TagDeletion};
 use crate::exchange::{Call, Reply};
 
 /// The largest manifest that registries must take, and the largest that this one takes.
@@ -33,15 +33,16 @@ impl Registry {
     }
 
     fn serve_manifest(&self, call: &Call, repository: &str, reference: &str) -> Reply {
-        let store = crate::lock(&self.store);
-        if !store.repositories.contains_key(repository) {
+        let mut store = crate::lock(&self.store);
+        let Some(content) = store.repositories.get_mut(repository) else {
             return refuse(
                 StatusCode::NOT_FOUND,
                 "NAME_UNKNOWN",
                 &format!("repository {repository} not known to registry"),
             );
-        }
-        let Some((digest, manifest)) = store.manifest(repository, reference) else {
+        };
+        let seen = content.seen(reference);
+        let Some((digest, manifest)) = seen.and_then(|digest| store.manifest(repository, &digest)) else {
             return manifest_unknown(reference);
         };
         let etag = format!("\"{digest}\"");
@@ -65,11 +66,18 @@ impl Registry {
         if behaviour.compare_and_swap && !is_expected(call, current.as_deref()) {
             return refuse(StatusCode::PRECONDITION_FAILED, "DENIED", "the manifest is not the one expected");
         }
+        let is_tag = !reference.contains(':');
+        if let (Some(words), Some(_), true) = (behaviour.immutable_tags, &current, is_tag) {
+            return words.refusal(repository, reference);
+        }
+        let manifest = Manifest { pushed_at: store.requests, ..manifest };
         let content = store.content(repository);
-        content.manifests.insert(digest.clone(), manifest);
-        if !reference.contains(':') {
+        let is_new = content.manifests.insert(digest.clone(), manifest).is_none();
+        if is_tag {
             content.tags.insert(reference.to_owned(), digest.clone());
         }
+        let moved = is_tag.then(|| (reference, current));
+        content.show_late(&digest, moved, if is_new || is_tag { behaviour.late } else { 0 });
         let reply = Reply::new(StatusCode::CREATED)
             .header(LOCATION, self.location(&format!("/v2/{repository}/manifests/{digest}")))
             .header(CONTENT_DIGEST, &digest);
@@ -80,6 +88,12 @@ impl Registry {
     }
 
     fn delete_manifest(&self, repository: &str, reference: &str) -> Reply {
+        let deletion = self.behaviour().tag_deletion;
+        match deletion {
+            TagDeletion::Off => return method_not_allowed("GET, HEAD, PUT"),
+            TagDeletion::ByDigestOnly if !reference.contains(':') => return digest_invalid(reference),
+            TagDeletion::ByDigestOnly | TagDeletion::On => {}
+        }
         let mut store = crate::lock(&self.store);
         let Some(content) = store.repositories.get_mut(repository) else { return manifest_unknown(reference) };
         let held = if reference.contains(':') {
@@ -123,7 +137,7 @@ fn read(call: &Call, reference: &str, content: &Content) -> Result<(String, Mani
         return Err(invalid("the subject has no digest"));
     }
     has_all_parts(&document, content)?;
-    Ok((digest, Manifest { media_type, bytes: Bytes::clone(&call.body) }, document))
+    Ok((digest, Manifest::new(&media_type, Bytes::clone(&call.body), 0), document))
 }
 
 /// Config and layers must be blobs of the repository, the entries of an index manifests of it.

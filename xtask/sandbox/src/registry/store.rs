@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bytes::Bytes;
 use ring::digest::{SHA256, digest};
 
+use super::habits::LateTag;
+
 /// Returns the digest of content, `sha256:` and 64 hexadecimal digits.
 #[must_use]
 pub fn digest_of(bytes: &[u8]) -> String {
@@ -18,6 +20,8 @@ pub(crate) struct Store {
     pub(crate) repositories: BTreeMap<String, Content>,
     pub(crate) uploads: HashMap<String, Upload>,
     pub(crate) next_upload: u64,
+    /// How many requests there were.
+    pub(crate) requests: u64,
 }
 
 /// One repository.
@@ -26,12 +30,23 @@ pub(crate) struct Content {
     pub(crate) blobs: BTreeSet<String>,
     pub(crate) manifests: BTreeMap<String, Manifest>,
     pub(crate) tags: BTreeMap<String, String>,
+    pub(super) late_tags: BTreeMap<String, LateTag>,
 }
 
 #[derive(Clone)]
 pub(crate) struct Manifest {
     pub(crate) media_type: String,
     pub(crate) bytes: Bytes,
+    /// How many readers by digest do not see it yet.
+    pub(super) hidden: usize,
+    /// After how many requests it was pushed.
+    pub(super) pushed_at: u64,
+}
+
+impl Manifest {
+    pub(super) fn new(media_type: &str, bytes: Bytes, pushed_at: u64) -> Manifest {
+        Manifest { media_type: media_type.to_owned(), bytes, hidden: 0, pushed_at }
+    }
 }
 
 /// A blob that is still coming.

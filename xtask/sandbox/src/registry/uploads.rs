@@ -22,7 +22,7 @@ impl Registry {
         if let Some(digest) = call.query_value("mount") {
             return self.mount(call, repository, &digest);
         }
-        if let Some(digest) = call.query_value("digest") {
+        if let Some(digest) = call.query_value("digest").filter(|_| self.behaviour().inline_uploads) {
             let mut store = crate::lock(&self.store);
             return self.finished(&mut store, repository, &digest, call.body.clone());
         }
