@@ -1,13 +1,14 @@
 //! What CI runs, in the order in which a failure is cheapest to see.
 
-use crate::flags::{E2eFlags, PeersFlags};
+use crate::flags::{E2eFlags, PeersFlags, WorkflowsFlags};
 use crate::shell::{cargo, run};
-use crate::{bans, e2e, peers, tidy};
+use crate::{bans, e2e, peers, tidy, workflows};
 
 pub(crate) fn all() -> anyhow::Result<()> {
     run("formatting", &mut cargo(&["fmt", "--all", "--", "--check"]))?;
     tidy::check()?;
     bans::check()?;
+    workflows::check(&WorkflowsFlags::default())?;
     let lints = ["clippy", "--locked", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
     run("lints", &mut cargo(&lints))?;
     run("tests", &mut cargo(&["test", "--locked", "--workspace", "--all-features"]))?;

