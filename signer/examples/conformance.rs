@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
-use countersign_oci::http::HttpOptions;
+use countersign_cli::program;
+use countersign_oci::http::{Budget, HttpOptions};
 use countersign_oci::{Digest, Secret, limits};
 use countersign_signer::SignError;
 use countersign_signer::blob::BlobSigner;
@@ -161,10 +162,13 @@ async fn sign(arguments: SignArguments) -> Result<(), Refusal> {
         None => SigningConfig::embedded_public_good(),
     };
     let signer = BlobSigner {
-        services: Services::new(config.select(now())?, &HttpOptions::default(), SERVICE_BUDGET)?,
+        services: Services::new(
+            config.select(now())?,
+            &HttpOptions::default(),
+            Budget::new(program::time(), SERVICE_BUDGET),
+        )?,
         identity: IdentitySource::Token { origin: "--identity-token", token: Secret::new(arguments.identity_token) },
         verifier: Arc::new(verifier),
-        clock: Arc::new(now),
     };
     let bytes = read(&arguments.file, ARTIFACT_LIMIT)?;
     let signed = match arguments.in_toto {

@@ -9,14 +9,13 @@ use countersign_oci::{Digest, limits};
 use countersign_verifier::Verifier;
 use countersign_verifier::blob::{Artifact, ExpectedSigner, VerifiedBlob};
 use countersign_verifier::reason::Reason;
-use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::error::SignError;
 use crate::identity::IdentitySource;
-use crate::self_verification::{LONGEST_WAIT, SHORTEST_WAIT, SignerIdentity};
-use crate::services::{Certificate, Services, SignedBundle};
-use crate::sign::{Clock, MAX_STATEMENT};
+use crate::self_verification::{LONGEST_WAIT, SignerIdentity, wait_for};
+use crate::services::{Credentials, Services, SignedBundle};
+use crate::sign::MAX_STATEMENT;
 
 /// The statement types that consumers read.
 const STATEMENT_TYPES: [&str; 2] = ["https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1"];
@@ -29,8 +28,6 @@ pub struct BlobSigner {
     pub identity: IdentitySource,
     /// What judges the bundle before it is handed out: a trusted root that consumers use.
     pub verifier: Arc<Verifier>,
-    /// The time.
-    pub clock: Clock,
 }
 
 impl std::fmt::Debug for BlobSigner {
@@ -55,9 +52,9 @@ pub struct SignedBlob {
 impl BlobSigner {
     /// Signs a file: a message signature, logged as the file's digest.
     pub async fn sign_file(&self, bytes: &[u8]) -> Result<SignedBlob, SignError> {
-        let (certificate, signer) = self.certificate().await?;
-        let bundle = self.services.sign_file(&certificate, bytes).await?;
-        self.verified(bundle, signer, Digest::of(bytes)).await
+        let credentials = Credentials::new(&self.services, &self.identity).await?;
+        let bundle = self.services.sign_file(&credentials, bytes).await?;
+        self.verified(bundle, credentials.signer().await?, Digest::of(bytes)).await
     }
 
     /// Signs a statement byte for byte as it was given.
@@ -66,16 +63,9 @@ impl BlobSigner {
     /// predicate type, without a subject that has a sha256, with more subjects or digests than consumers read, or too large.
     pub async fn sign_statement(&self, statement: &[u8]) -> Result<SignedBlob, SignError> {
         let subject = first_subject(statement)?;
-        let (certificate, signer) = self.certificate().await?;
-        let bundle = self.services.sign(&certificate, statement).await?;
-        self.verified(bundle, signer, subject).await
-    }
-
-    async fn certificate(&self) -> Result<(Certificate, SignerIdentity), SignError> {
-        let token = self.identity.fetch(self.services.transport(), (self.clock)()).await?;
-        let certificate = self.services.certificate(&token, (self.clock)()).await?;
-        let signer = SignerIdentity::new(&token, &certificate, self.services.selection().fulcio.as_str())?;
-        Ok((certificate, signer))
+        let credentials = Credentials::new(&self.services, &self.identity).await?;
+        let bundle = self.services.sign(&credentials, statement).await?;
+        self.verified(bundle, credentials.signer().await?, subject).await
     }
 
     /// Verifies a new bundle as its consumers will. Waits up to a minute where this machine's clock is behind the services'.
@@ -86,16 +76,16 @@ impl BlobSigner {
         digest: Digest,
     ) -> Result<SignedBlob, SignError> {
         let policy = signer.policy()?;
-        let started = (self.clock)();
+        let started = self.services.budget().now();
         loop {
-            let now = (self.clock)();
+            let now = self.services.budget().now();
             let judged =
                 self.verifier.verify_blob(Artifact::Digest(digest), &bundle.json, ExpectedSigner::Policy(&policy), now);
             match judged {
                 Ok(proof) => return Ok(SignedBlob { bundle, signer, proof }),
-                Err(Reason::ClockBehind { time, .. }) if time.duration_since(started) <= LONGEST_WAIT => {
-                    wait_for(time, now).await;
-                }
+                Err(Reason::ClockBehind { time, .. })
+                    if time.duration_since(started) <= LONGEST_WAIT
+                        && wait_for(time, now, self.services.budget()).await => {}
                 Err(reason @ (Reason::ClockBehind { .. } | Reason::RootNotBegun { .. })) => {
                     return Err(SignError::BlobUndecided { digest, reason: Box::new(reason) });
                 }
@@ -103,12 +93,6 @@ impl BlobSigner {
             }
         }
     }
-}
-
-async fn wait_for(time: Timestamp, now: Timestamp) {
-    tracing::warn!(%time, %now, "this machine's clock is behind, waiting");
-    let wait = time.duration_since(now).clamp(SHORTEST_WAIT, LONGEST_WAIT);
-    tokio::time::sleep(wait.unsigned_abs()).await;
 }
 
 /// Just enough of a statement to say whether consumers will read it.

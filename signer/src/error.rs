@@ -7,7 +7,7 @@ use countersign_oci::{Class, Digest, PinnedReference, RegistryError, Repository}
 use countersign_verifier::reason::Reason;
 use jiff::Timestamp;
 
-use crate::identity::TokenProblem;
+use crate::identity::{CIRCLECI_HINT, CIRCLECI_ORIGIN, MissingToken, TokenProblem};
 use crate::services::{ConfigProblem, Service};
 
 /// Everything that stops a signature from being made or attached.
@@ -68,15 +68,15 @@ pub enum SignError {
         /// The time it was looked at.
         now: Timestamp,
     },
-    /// The call took longer than the certificate lives.
-    #[error("the certificate is valid until {not_after}, it is {now} now: too late to sign {subject}")]
+    /// The call took longer than the certificate lives, and there is no new one.
+    #[error("the certificate is valid until {not_after}, it is {now} now: too late to sign with it")]
     CertificateOutlived {
-        /// The first subject of the statement whose turn it was.
-        subject: PinnedReference,
         /// The end of its validity.
         not_after: Timestamp,
         /// The time it was looked at.
         now: Timestamp,
+        /// Why there is no new one.
+        source: Option<Box<SignError>>,
     },
     /// An index lists a manifest that its registry does not have.
     #[error("child missing: {child} is listed in {index} but not in the registry")]
@@ -105,15 +105,25 @@ pub enum SignError {
         #[source]
         source: HttpError,
     },
+    /// A renewed certificate names somebody else.
+    #[error("the identity was {first:?} at first, a renewed token is of {renewed:?}")]
+    IdentityChanged {
+        /// The name in the first certificate.
+        first: String,
+        /// The name in the new one.
+        renewed: String,
+    },
     /// There is no identity token, and nowhere to get one.
-    #[error("no identity token")]
+    #[error("no identity token: {missing}")]
     IdentityTokenAbsent {
-        /// Whether this runs in a GitHub Actions job, where a permission is missing.
-        github_actions: bool,
+        /// What is missing.
+        missing: MissingToken,
     },
     /// The identity token has a claim that the certificate authority would refuse.
-    #[error("the identity token's claim {claim} is {found}, expected {expected}")]
+    #[error("the claim {claim} of the identity token from {origin} is {found}, expected {expected}")]
     IdentityTokenClaim {
+        /// Where the token came from.
+        origin: &'static str,
         /// The claim's name.
         claim: &'static str,
         /// What it holds.
@@ -136,6 +146,14 @@ pub enum SignError {
         origin: &'static str,
         /// What is wrong with it.
         problem: TokenProblem,
+    },
+    /// The call took longer than the identity token lives, and its source gives no new one.
+    #[error("the identity token ended at {expiry}, it is {now} now, and there is no new one")]
+    IdentityTokenOutlived {
+        /// The end of its validity.
+        expiry: Timestamp,
+        /// The time it was looked at.
+        now: Timestamp,
     },
     /// The identity in the certificate cannot be written into a policy, so no consumer could name it.
     #[error("the certificate's identity cannot be named in a policy")]
@@ -201,6 +219,12 @@ pub enum SignError {
         /// Why it would be refused.
         reason: String,
     },
+    /// There is no address to ask.
+    #[error("no {service} to ask")]
+    ServiceAbsent {
+        /// Which service.
+        service: Service,
+    },
     /// A service's answer is larger than any real one.
     #[error("the answer of the {service} at {url} is larger than {limit} bytes")]
     ServiceAnswerTooLarge {
@@ -220,6 +244,23 @@ pub enum SignError {
         url: String,
         /// What is wrong with it.
         what: String,
+    },
+    /// A service did not serve for as long as the call may take.
+    #[error("gave up on the {service} at {url} after {}: {end}", tries(*attempts, *lasted))]
+    ServiceOutage {
+        /// Which service.
+        service: Service,
+        /// Where, at last.
+        url: String,
+        /// How often it was asked.
+        attempts: u32,
+        /// For how long.
+        lasted: Duration,
+        /// What ended the attempts.
+        end: OutageEnd,
+        /// The last failure.
+        #[source]
+        source: Box<SignError>,
     },
     /// A service redirects; following would hand the identity token on.
     #[error("the {service} at {url} redirects, which is not followed")]
@@ -244,15 +285,24 @@ pub enum SignError {
         retry_after: Option<Duration>,
     },
     /// A service did not answer.
-    #[error("the {service} at {url} did not answer after {attempts} attempts")]
+    #[error("the {service} at {url} did not answer")]
     ServiceUnreachable {
         /// Which service.
         service: Service,
         /// Where.
         url: String,
-        /// How often it was tried.
-        attempts: u32,
-        /// The last failure.
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The certificate that a service shows is not trusted.
+    #[error("the {service} at {url} shows a TLS certificate that is not trusted")]
+    ServiceUntrusted {
+        /// Which service.
+        service: Service,
+        /// Where.
+        url: String,
+        /// What is wrong with it.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -325,6 +375,7 @@ impl SignError {
             | Self::AnnotationReserved { .. }
             | Self::DigestRequired { .. }
             | Self::HttpClient { .. }
+            | Self::IdentityChanged { .. }
             | Self::IdentityTokenAbsent { .. }
             | Self::IdentityTokenClaim { .. }
             | Self::IdentityTokenFile { .. }
@@ -338,12 +389,15 @@ impl SignError {
             Self::ChildMissing { .. } => Class::NotFound,
             Self::BlobRejected { .. } | Self::SelfVerificationRejected { .. } => Class::Rejected,
             Self::Registry { source, .. } | Self::WriteRefused { source, .. } => source.class(),
+            Self::ServiceOutage { source, .. } => source.class(),
             Self::ServiceRefused { status, .. } => class_of_status(*status),
             Self::BlobUndecided { .. }
             | Self::CertificateOutlived { .. }
+            | Self::IdentityTokenOutlived { .. }
             | Self::KeyGeneration
             | Self::SelfVerificationUndecided { .. }
-            | Self::ServiceUnreachable { .. } => Class::Unreachable,
+            | Self::ServiceUnreachable { .. }
+            | Self::ServiceUntrusted { .. } => Class::Unreachable,
             Self::CertificateForAnotherKey { .. }
             | Self::CertificateNotUsable { .. }
             | Self::ContradictingDescriptors { .. }
@@ -351,6 +405,7 @@ impl SignError {
             | Self::IndexTooLarge { .. }
             | Self::LogConflict { .. }
             | Self::LogEntryForeign { .. }
+            | Self::ServiceAbsent { .. }
             | Self::ServiceAnswerTooLarge { .. }
             | Self::ServiceMalformed { .. }
             | Self::ServiceRedirected { .. }
@@ -373,10 +428,13 @@ impl SignError {
             Self::ContradictingDescriptors { .. } => "contradicting-descriptors",
             Self::DigestRequired { .. } => "digest-required",
             Self::HttpClient { source } => source.code(),
+            Self::IdentityChanged { .. } => "identity-changed",
+            Self::IdentityTokenAbsent { missing: MissingToken::GitHubFork } => "identity-token-fork",
             Self::IdentityTokenAbsent { .. } => "identity-token-absent",
             Self::IdentityTokenClaim { .. } => "identity-token-claim",
             Self::IdentityTokenFile { .. } => "identity-token-file",
             Self::IdentityTokenMalformed { .. } => "identity-token-malformed",
+            Self::IdentityTokenOutlived { .. } => "identity-token-outlived",
             Self::IdentityUnusable { .. } => "identity-unusable",
             Self::IndexTooLarge { .. } => "index-too-large",
             Self::KeyGeneration => "key-generation",
@@ -386,12 +444,15 @@ impl SignError {
             Self::Registry { source, .. } => source.code(),
             Self::SelfVerificationRejected { .. } => "self-verification-rejected",
             Self::SelfVerificationUndecided { .. } => "self-verification-undecided",
+            Self::ServiceAbsent { .. } => "service-absent",
             Self::ServiceAnswerTooLarge { .. } => "service-answer-too-large",
             Self::ServiceMalformed { .. } => "service-malformed",
+            Self::ServiceOutage { .. } => "service-outage",
             Self::ServiceRedirected { .. } => "service-redirected",
             Self::ServiceRefused { .. } => "service-refused",
             Self::ServiceUnreachable { .. } => "service-unreachable",
             Self::SeveralStatements { .. } => "several-statements",
+            Self::ServiceUntrusted { .. } => "service-untrusted",
             Self::SigningConfigMalformed { .. } => "signing-config-malformed",
             Self::SigningConfigUnusable { .. } => "signing-config-unusable",
             Self::StatementMalformed { .. } => "statement-malformed",
@@ -408,7 +469,9 @@ impl SignError {
             Self::ServiceRefused { status, .. } => retryable_status(*status),
             Self::BlobUndecided { .. }
             | Self::CertificateOutlived { .. }
+            | Self::IdentityTokenOutlived { .. }
             | Self::SelfVerificationUndecided { .. }
+            | Self::ServiceOutage { .. }
             | Self::ServiceUnreachable { .. } => true,
             _ => false,
         }
@@ -421,18 +484,15 @@ impl SignError {
             Self::AnnotationReserved { .. } => {
                 "keys that begin with dev.countersign. are written from the references themselves"
             }
-            Self::CertificateOutlived { .. } => {
-                "run it again; where that does not help, sign fewer references in one call, or all in one with --statement release"
+            Self::CertificateOutlived { .. } | Self::IdentityTokenOutlived { .. } => {
+                "it is safe to run again, with a new token; one that comes from GitHub Actions, Buildkite or a file is renewed while it runs"
             }
             Self::ChildMissing { .. } => {
                 "push every manifest of the index first, or sign only the index with --index-only"
             }
-            Self::IdentityTokenAbsent { github_actions: true } => {
-                "give the job the permission `id-token: write`; a workflow of a fork's pull request cannot have it"
-            }
-            Self::IdentityTokenAbsent { .. } => {
-                "give --identity-token, or set SIGSTORE_ID_TOKEN to a token with the audience sigstore"
-            }
+            Self::IdentityChanged { .. } => "let nobody replace the token file by another job's while this runs",
+            Self::IdentityTokenAbsent { missing } => return Some(missing.hint()),
+            Self::IdentityTokenClaim { claim: "aud", origin: CIRCLECI_ORIGIN, .. } => CIRCLECI_HINT,
             Self::IdentityTokenClaim { claim: "aud", .. } => {
                 "ask the identity provider for a token with the audience sigstore"
             }
@@ -451,10 +511,14 @@ impl SignError {
             Self::BlobRejected { .. } | Self::SelfVerificationRejected { .. } => {
                 "the trusted root has to belong to the services of the signing config"
             }
+            Self::ServiceOutage { .. } => {
+                "it is safe to run again: what is logged and attached is found again; --timeout gives one call more time"
+            }
             Self::ServiceRefused { service: Service::IdentityProvider, status: 401 | 403, .. } => {
                 "give the job the permission `id-token: write`; what a job was given to ask with ends with the job"
             }
             Self::SeveralStatements { .. } => "sign one image, or everything in one statement with --statement release",
+            Self::ServiceUntrusted { .. } => "trust its certificate authority with --registry-ca",
             Self::SigningConfigUnusable { problem: ConfigProblem::TimestampRequired, .. } => {
                 "add a timestamp authority to the signing config, or use a Rekor v1 log"
             }
@@ -466,7 +530,8 @@ impl SignError {
 
 /// Whether a service that answers this status may answer otherwise a moment later.
 pub(crate) fn retryable_status(status: u16) -> bool {
-    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+    // What is not implemented today is not implemented in ten minutes.
+    matches!(status, 408 | 425 | 429 | 500..=599) && !matches!(status, 501 | 505)
 }
 
 fn class_of_status(status: u16) -> Class {
@@ -476,6 +541,49 @@ fn class_of_status(status: u16) -> Class {
         408 | 500..=599 => Class::Unreachable,
         400..=499 => Class::Denied,
         _ => Class::Malformed,
+    }
+}
+
+/// What ended the attempts to reach a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OutageEnd {
+    /// It asks to be left alone for longer than there is time.
+    AsksForLonger {
+        /// How long it asks for.
+        asked: Duration,
+        /// How much time there was.
+        left: Duration,
+    },
+    /// The time of the call was used up.
+    TimeUsedUp {
+        /// How much there was.
+        total: Duration,
+    },
+}
+
+impl std::fmt::Display for OutageEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AsksForLonger { asked, left } => {
+                write!(f, "it asks to be left alone for {}, {} are left", shown(*asked), shown(*left))
+            }
+            Self::TimeUsedUp { total } => write!(f, "the {} that this call may take are used up", shown(*total)),
+        }
+    }
+}
+
+fn tries(attempts: u32, lasted: Duration) -> String {
+    let noun = if attempts == 1 { "attempt" } else { "attempts" };
+    format!("{attempts} {noun} in {}", shown(lasted))
+}
+
+/// A time for people: whole seconds where there are any, minutes where there are many.
+fn shown(time: Duration) -> String {
+    match time.as_secs() {
+        0 => format!("{time:.0?}"),
+        seconds @ 1..120 => format!("{seconds}s"),
+        seconds => format!("{}m{:02}s", seconds / 60, seconds % 60),
     }
 }
 

@@ -4,12 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use countersign_oci::http::Budget;
 use countersign_oci::{Digest, PinnedReference, Registry, Repository, Tag};
 use countersign_verifier::{Asked, Evidence, Verdict, VerifiedImage, Verifier};
 use futures_util::stream::{self, StreamExt as _};
 
 use crate::demand::Demand;
-use crate::sign::Clock;
 use crate::statement::{BoundSubject, PlannedStatement};
 
 /// How many digests are looked at at once.
@@ -52,7 +52,7 @@ pub(crate) struct Judge<'a> {
     pub(crate) verifier: &'a Verifier,
     pub(crate) demand: &'a Demand,
     pub(crate) signatures: Option<&'a Repository>,
-    pub(crate) clock: &'a Clock,
+    pub(crate) budget: &'a Budget,
 }
 
 /// The digests that need no signature, each with a referrer manifest that says why.
@@ -88,7 +88,7 @@ impl Judge<'_> {
         let asked = |tag: Option<Tag>| Asked { reference: bound.reference(), tag };
         let source = place(&bound.reference(), self.signatures);
         let first = asked(tags.next());
-        let now = (self.clock)();
+        let now = self.budget.now();
         let verdict =
             countersign_verifier::verify_image_from(self.registry, &source, self.verifier, policy, &first, now);
         let image = match verdict.await {

@@ -22,6 +22,7 @@ use crate::attach;
 use crate::error::SignError;
 use crate::existing;
 use crate::image_index::{self, BuiltIndex};
+use crate::services::Credentials;
 use crate::sign::{SignFailure, SignReport, Signer};
 use crate::signing::Terms;
 use crate::state::StateFile;
@@ -296,14 +297,14 @@ impl Signer {
     ) -> Result<(), Vec<PublishError>> {
         fail_with(request.check())?;
         let pusher = &Pusher::new(self.registry.clone());
-        let token = self.identity.fetch(self.services.transport(), (self.clock)());
-        let (assembled, token) = join(Assembled::read(&self.registry, request), token).await;
-        let token = token.map_err(PublishError::from);
-        let (assembled, token) = match (assembled, token) {
-            (Ok(assembled), Ok(token)) => (assembled, token),
-            (assembled, token) => {
+        let credentials = Credentials::new(&self.services, &self.identity);
+        let (assembled, credentials) = join(Assembled::read(&self.registry, request), credentials).await;
+        let credentials = credentials.map_err(PublishError::from);
+        let (assembled, credentials) = match (assembled, credentials) {
+            (Ok(assembled), Ok(credentials)) => (assembled, credentials),
+            (assembled, credentials) => {
                 let mut errors = assembled.err().unwrap_or_default();
-                errors.extend(token.err());
+                errors.extend(credentials.err());
                 return Err(errors);
             }
         };
@@ -325,7 +326,7 @@ impl Signer {
                 return Err(errors);
             }
         };
-        let outcome = self.sign_and_move(pusher, &assembled, &release, request, &token, state, report).await;
+        let outcome = self.sign_and_move(pusher, &assembled, &release, request, &credentials, state, report).await;
         // What holds a manifest that is signed and not tagged yet stays for the run that resumes.
         if outcome.is_ok() {
             report.holding_tags_left = tags::release(pusher, held).await;
@@ -342,7 +343,7 @@ impl Signer {
         assembled: &Assembled,
         release: &Release,
         request: &PublishRequest,
-        token: &crate::identity::IdentityToken,
+        credentials: &Credentials,
         state: Option<&StateFile>,
         report: &mut PublishReport,
     ) -> Result<(), Vec<PublishError>> {
@@ -359,7 +360,7 @@ impl Signer {
             referred,
             state,
         };
-        match self.sign_release(pusher, release, &terms, token).await {
+        match self.sign_release(pusher, release, &terms, credentials).await {
             Ok(signed) => report.signed = signed,
             Err(SignFailure { errors, report: signed }) => {
                 report.signed = signed;
@@ -389,7 +390,7 @@ impl Signer {
             verifier: &self.verifier,
             policy: &policy,
             signatures: request.signature_repository.as_ref(),
-            clock: &self.clock,
+            budget: self.services.budget(),
         };
         let images = release.images.iter();
         let subjects = images.flat_map(|image| {

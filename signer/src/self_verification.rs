@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use countersign_oci::PinnedReference;
-use countersign_policy::{GithubSpec, Policy, SignerSpec};
+use countersign_oci::http::Budget;
+use countersign_policy::Policy;
 use countersign_verifier::reason::Reason;
 use countersign_verifier::verify::Findings;
 use countersign_verifier::{Asked, Evidence, Verdict, Verifier};
@@ -12,109 +13,19 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::demand::Demand;
 use crate::error::SignError;
-use crate::identity::IdentityToken;
-use crate::services::{Certificate, Service};
-use crate::sign::Clock;
+pub use crate::identity::SignerIdentity;
+use crate::services::certificate_end;
 use crate::statement::{BoundSubject, PlannedStatement};
 
 /// How long a service's clock may be ahead of this machine's before that is an error.
 pub(crate) const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(60);
-pub(crate) const SHORTEST_WAIT: SignedDuration = SignedDuration::from_millis(100);
-const GITHUB: &str = "https://github.com/";
-const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
-
-/// Who the signer is, as the certificate names it; what consumers have to put into their policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SignerIdentity {
-    /// The issuer of the identity token.
-    pub issuer: String,
-    /// The certificate's subject alternative name.
-    pub identity: String,
-    /// The repository that a GitHub Actions job ran for, as `owner/name`. A workflow that others can call gives its name to all of
-    /// them, so a policy needs both.
-    pub github_repository: Option<String>,
-}
-
-impl SignerIdentity {
-    /// Reads the identity from the certificate and compares it with what the token says: the certificate has to be for the token's
-    /// issuer, and for its e-mail address or workflow.
-    pub fn new(token: &IdentityToken, certificate: &Certificate, authority: &str) -> Result<Self, SignError> {
-        let foreign = |what: &str, found: Option<&str>| SignError::ServiceMalformed {
-            service: Service::Fulcio,
-            url: authority.to_owned(),
-            what: format!("the certificate's {what} {} is not the token's", found.unwrap_or("(none)")),
-        };
-        let issuer = certificate.issuer();
-        if !issuer.is_some_and(|issuer| token.issuers().any(|named| named == issuer)) {
-            return Err(foreign("issuer", issuer));
-        }
-        let name = certificate.subject_alternative_name();
-        if !name.is_some_and(|name| matches_token(name, token)) {
-            return Err(foreign("subject alternative name", name));
-        }
-        Ok(Self {
-            issuer: issuer.unwrap_or_default().to_owned(),
-            identity: name.unwrap_or_default().to_owned(),
-            github_repository: token.github_repository().map(str::to_owned),
-        })
-    }
-
-    /// The policy that admits this signer and nobody else.
-    pub fn policy(&self) -> Result<Policy, SignError> {
-        let claims = |repository: &String| GithubSpec { repository: Some(repository.clone()), ..GithubSpec::default() };
-        let signer = SignerSpec {
-            name: "self".to_owned(),
-            issuer: Some(self.issuer.clone()),
-            identity: Some(self.identity.clone()),
-            github: self.github_repository.as_ref().map(claims),
-            ..SignerSpec::default()
-        };
-        Policy::for_identity(signer).map_err(|source| SignError::IdentityUnusable { source: Box::new(source) })
-    }
-}
-
-impl IdentityToken {
-    /// The identity that a certificate for this token will name, where that can be told before it is asked for.
-    pub fn expected_identity(&self) -> Option<SignerIdentity> {
-        let issuer = self.issuers().last()?.to_owned();
-        if let Some(workflow) = self.github_workflow().filter(|_| issuer.starts_with(GITHUB_ISSUER)) {
-            let identity = format!("{GITHUB}{workflow}");
-            return Some(SignerIdentity {
-                issuer,
-                identity,
-                github_repository: self.github_repository().map(str::to_owned),
-            });
-        }
-        let identity = self.verified_email()?.to_owned();
-        Some(SignerIdentity { issuer, identity, github_repository: None })
-    }
-}
-
-/// A GitHub workflow is named by its address, an e-mail address by itself; other issuers' names are the authority's to derive.
-fn matches_token(name: &str, token: &IdentityToken) -> bool {
-    if let Some(workflow) = token.github_workflow() {
-        let on_github = name.strip_prefix(GITHUB) == Some(workflow);
-        let elsewhere = !token.issuers().any(|issuer| issuer.starts_with(GITHUB_ISSUER))
-            && name
-                .strip_prefix("https://")
-                .and_then(|rest| rest.split_once('/'))
-                .is_some_and(|(_, path)| path == workflow);
-        return on_github || elsewhere;
-    }
-    match token.verified_email() {
-        Some(email) => name == email,
-        None => true,
-    }
-}
+const SHORTEST_WAIT: SignedDuration = SignedDuration::from_millis(100);
 
 /// What judges new bundles: the consumers' verifier with a policy that admits this signer.
 pub(crate) struct SelfVerification {
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) demand: Demand,
-    /// The end of the certificate's validity.
-    pub(crate) not_after: Timestamp,
-    pub(crate) clock: Clock,
+    pub(crate) budget: Budget,
 }
 
 impl SelfVerification {
@@ -125,25 +36,27 @@ impl SelfVerification {
             (asked, Arc::clone(self.demand.of(bound)))
         };
         let subjects: Vec<(Asked, Arc<Policy>)> = statement.subjects.iter().map(question).collect();
-        let started = (self.clock)();
+        let started = self.budget.now();
         loop {
-            let now = (self.clock)();
+            let now = self.budget.now();
             let Some((subject, refusal)) = self.first_refusal(subjects.clone(), bundle.clone(), now).await else {
                 return Ok(());
             };
             match refusal {
-                Refusal::Untimely(_) if now >= self.not_after => {
-                    return Err(SignError::CertificateOutlived { subject, not_after: self.not_after, now });
+                Refusal::Untimely(reason) => {
+                    let not_after = certificate_end(bundle).filter(|not_after| now >= *not_after);
+                    return Err(match not_after {
+                        Some(not_after) => SignError::CertificateOutlived { not_after, now, source: None },
+                        None => SignError::SelfVerificationRejected { subject, reason },
+                    });
                 }
-                Refusal::Rejected(reason) | Refusal::Untimely(reason) => {
+                Refusal::Rejected(reason) => {
                     return Err(SignError::SelfVerificationRejected { subject, reason });
                 }
-                Refusal::ClockBehind(time) if time.duration_since(started) <= LONGEST_WAIT => {
-                    tracing::warn!(%time, %now, "this machine's clock is behind, waiting");
-                    let wait = time.duration_since(now).clamp(SHORTEST_WAIT, LONGEST_WAIT);
-                    tokio::time::sleep(wait.unsigned_abs()).await;
-                }
                 Refusal::ClockBehind(time) => {
+                    if time.duration_since(started) <= LONGEST_WAIT && wait_for(time, now, &self.budget).await {
+                        continue;
+                    }
                     let reason = format!("it was signed at {time}, and this machine's clock says {now}");
                     return Err(SignError::SelfVerificationUndecided { subject, reason });
                 }
@@ -173,6 +86,13 @@ impl SelfVerification {
         });
         judged.await.unwrap_or_else(|stopped| Some((first, Refusal::Undecided(stopped.to_string()))))
     }
+}
+
+/// Waits until this machine's clock has come to a time, where the budget has that much.
+pub(crate) async fn wait_for(time: Timestamp, now: Timestamp, budget: &Budget) -> bool {
+    let wait = time.duration_since(now).clamp(SHORTEST_WAIT, LONGEST_WAIT);
+    let why = format!("it was signed at {time}, and this machine's clock says {now}");
+    budget.pause(&"the new signature", &why, wait.unsigned_abs()).await
 }
 
 /// Why a bundle is not accepted for a subject.
@@ -235,40 +155,4 @@ fn reasons(findings: &Findings) -> String {
         .map(ToString::to_string)
         .collect();
     reasons.join("; ")
-}
-
-#[cfg(test)]
-mod tests {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    use countersign_oci::Secret;
-
-    use super::*;
-
-    fn token(claims: &str) -> IdentityToken {
-        let text = format!(r#"{{"aud":"sigstore","sub":"s","exp":2000000000,{claims}}}"#);
-        let text = Secret::new(format!("e30.{}.e30", URL_SAFE_NO_PAD.encode(text)));
-        IdentityToken::parse("test", text, "2026-01-01T00:00:00Z".parse().unwrap()).unwrap()
-    }
-
-    #[test]
-    fn a_certificate_for_somebody_else_is_not_the_tokens() {
-        let github = r#""iss":"https://token.actions.githubusercontent.com","repository":"o/r","job_workflow_ref":"o/r/.github/workflows/w.yml@refs/heads/main""#;
-        let enterprise = github.replace("token.actions.githubusercontent.com", "ghe.example/_services/token");
-        let email = r#""iss":"https://i","email":"mona@example.com","email_verified":true"#;
-        let table = [
-            (github, "https://github.com/o/r/.github/workflows/w.yml@refs/heads/main", true),
-            (github, "https://github.com/o/r/.github/workflows/w.yml@refs/heads/other", false),
-            (github, "https://evil.example/o/r/.github/workflows/w.yml@refs/heads/main", false),
-            (github, "mona@example.com", false),
-            (&enterprise, "https://ghe.example/o/r/.github/workflows/w.yml@refs/heads/main", true),
-            (&enterprise, "https://ghe.example/x/o/r/.github/workflows/w.yml@refs/heads/main", false),
-            (email, "mona@example.com", true),
-            (email, "lisa@example.com", false),
-            (r#""iss":"https://gitlab.example""#, "https://gitlab.example/g/p//.gitlab-ci.yml@refs/heads/main", true),
-        ];
-        for (claims, name, expected) in table {
-            assert_eq!(matches_token(name, &token(claims)), expected, "{claims} {name}");
-        }
-    }
 }

@@ -4,34 +4,37 @@
 
 mod bundle;
 mod config;
+mod credentials;
 mod fulcio;
 mod key;
+mod pauses;
 mod rekor;
 mod service;
 mod timestamp;
 mod transport;
 
-use countersign_oci::http::HttpOptions;
+use countersign_oci::http::{Budget, HttpOptions};
 use futures_util::future::{try_join, try_join_all};
-use jiff::Timestamp;
-use std::time::Duration;
+use sigstore_types::{TimestampToken, TransparencyLogEntry};
 use url::Url;
 
 use crate::error::SignError;
-use crate::identity::IdentityToken;
 
 pub use bundle::SignedBundle;
+pub(crate) use bundle::certificate_end;
 use bundle::{SignedContent, SignedEnvelope, SignedFile};
 pub(crate) use config::safe_url;
-pub use config::{ConfigProblem, Log, RekorVersion, Selection, SigningConfig};
+pub use config::{ConfigProblem, Log, RekorVersion, Selection, SigningConfig, Spares};
+pub use credentials::Credentials;
 pub use fulcio::Certificate;
 pub use service::Service;
-pub(crate) use transport::{Call, Transport};
+use transport::Stop;
+pub(crate) use transport::{Attempts, Call, Transport};
 
 /// A log that knows an entry before it was sent is asked again with a new signature, this often.
 const SIGNATURES_PER_STATEMENT: usize = 3;
 
-/// The services that one call uses, with the time that all of them together may take.
+/// The services that one call uses, with the time that the whole call may take. Clones are the same services.
 #[derive(Clone, Debug)]
 pub struct Services {
     selection: Selection,
@@ -39,8 +42,9 @@ pub struct Services {
 }
 
 impl Services {
-    /// Prepares the services of a selection. Everything that is asked of them ends within `budget`.
-    pub fn new(selection: Selection, options: &HttpOptions, budget: Duration) -> Result<Self, SignError> {
+    /// Prepares the services of a selection. Everything that is asked of them ends within `budget`, whose time is the time of
+    /// certificates and tokens too.
+    pub fn new(selection: Selection, options: &HttpOptions, budget: Budget) -> Result<Self, SignError> {
         Ok(Self { selection, transport: Transport::new(options, budget)? })
     }
 
@@ -49,48 +53,95 @@ impl Services {
         &self.selection
     }
 
+    /// The time that the whole call may take.
+    pub fn budget(&self) -> &Budget {
+        self.transport.budget()
+    }
+
     pub(crate) fn transport(&self) -> &Transport {
         &self.transport
     }
 
-    /// Gets one certificate for a new key pair.
-    pub async fn certificate(&self, token: &IdentityToken, now: Timestamp) -> Result<Certificate, SignError> {
-        fulcio::request(&self.transport, &self.selection.fulcio, token, now).await
+    /// Signs a statement, logs it and has it timestamped. Where that takes longer than the certificate lives, it is signed again with a
+    /// new one.
+    pub async fn sign(&self, credentials: &Credentials, statement: &[u8]) -> Result<SignedBundle, SignError> {
+        let sign = |certificate: &Certificate| SignedEnvelope::new(certificate, statement).map(SignedContent::Envelope);
+        self.sign_content(credentials, sign).await
     }
 
-    /// Signs a statement, logs it and has it timestamped.
-    pub async fn sign(&self, certificate: &Certificate, statement: &[u8]) -> Result<SignedBundle, SignError> {
-        self.sign_content(certificate, || SignedEnvelope::new(certificate, statement).map(SignedContent::Envelope))
-            .await
-    }
-
-    /// Signs a file, logs its digest and has the signature timestamped.
-    pub async fn sign_file(&self, certificate: &Certificate, bytes: &[u8]) -> Result<SignedBundle, SignError> {
-        self.sign_content(certificate, || SignedFile::new(certificate, bytes).map(SignedContent::File)).await
+    /// Signs a file, logs its digest and has the signature timestamped, as [`Self::sign`] does.
+    pub async fn sign_file(&self, credentials: &Credentials, bytes: &[u8]) -> Result<SignedBundle, SignError> {
+        let sign = |certificate: &Certificate| SignedFile::new(certificate, bytes).map(SignedContent::File);
+        self.sign_content(credentials, sign).await
     }
 
     async fn sign_content(
         &self,
-        certificate: &Certificate,
-        sign: impl Fn() -> Result<SignedContent, SignError>,
+        credentials: &Credentials,
+        sign: impl Fn(&Certificate) -> Result<SignedContent, SignError>,
     ) -> Result<SignedBundle, SignError> {
-        let log = &self.selection.log;
-        for _ in 0..SIGNATURES_PER_STATEMENT {
-            let content = sign()?;
-            let timestamps = try_join_all(
-                self.selection
-                    .timestamp_authorities
-                    .iter()
-                    .map(|authority| timestamp::request(&self.transport, authority, content.signature())),
-            );
-            let entry = rekor::submit(&self.transport, log, certificate, &content);
-            let (entry, timestamps) = try_join(entry, timestamps).await?;
-            if let rekor::Submitted::Entry(entry) = entry {
-                return Ok(bundle::assemble(certificate, content, *entry, timestamps));
+        let mut tries = Tries::default();
+        let mut conflicts = 0;
+        loop {
+            let certificate = credentials.certificate().await?;
+            let content = sign(&certificate)?;
+            match self.publish(&certificate, &content, &mut tries).await {
+                Ok(Published { entry: Some(entry), timestamps }) => {
+                    return Ok(bundle::assemble(&certificate, content, *entry, timestamps));
+                }
+                Ok(Published { entry: None, .. }) => conflicts += 1,
+                Err(Stop::Lapsed { now, .. }) => {
+                    let not_after = certificate.not_after();
+                    tracing::warn!(%not_after, %now, "the certificate ends before the signature is logged, signing again");
+                    tries.lapses += 1;
+                }
+                Err(Stop::Failed(error)) => return Err(error),
+            }
+            if conflicts == SIGNATURES_PER_STATEMENT {
+                return Err(SignError::LogConflict { url: self.selection.log.url.to_string(), attempts: conflicts });
             }
         }
-        Err(SignError::LogConflict { url: log.url.to_string(), attempts: SIGNATURES_PER_STATEMENT })
     }
+
+    /// Has a signature logged and timestamped, both at once. After a certificate ended meanwhile, one after the other: an entry whose
+    /// timestamps never came would be one too many.
+    async fn publish(
+        &self,
+        certificate: &Certificate,
+        content: &SignedContent,
+        tries: &mut Tries,
+    ) -> Result<Published, Stop> {
+        let patient = tries.lapses > 0;
+        let authorities = self.selection.timestamp_requests();
+        tries.timestamps.resize_with(authorities.len(), Attempts::default);
+        let requests = authorities.iter().zip(&mut tries.timestamps);
+        let timestamps = try_join_all(requests.map(|(urls, attempts)| {
+            timestamp::request(&self.transport, urls, (certificate, content.signature()), attempts)
+        }));
+        let entry = rekor::submit(&self.transport, &self.selection, certificate, content, &mut tries.log);
+        let (timestamps, entry) = if patient {
+            let timestamps = timestamps.await?;
+            (timestamps, entry.await?)
+        } else {
+            try_join(timestamps, entry).await?
+        };
+        Ok(Published { entry, timestamps })
+    }
+}
+
+/// How often what was tried for one signature.
+#[derive(Default)]
+struct Tries {
+    lapses: u32,
+    log: Attempts,
+    timestamps: Vec<Attempts>,
+}
+
+/// What the services made of a signature.
+struct Published {
+    /// Absent where the log says it knows the entry but does not show it: a new signature is a new entry.
+    entry: Option<Box<TransparencyLogEntry>>,
+    timestamps: Vec<TimestampToken>,
 }
 
 /// Appends a path to a base URL, whether or not that ends in a slash.

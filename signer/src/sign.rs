@@ -8,7 +8,6 @@ use countersign_oci::{Digest, ImageReference, PinnedReference, Pusher, Registry,
 use countersign_policy::Policy;
 use countersign_verifier::Verifier;
 use futures_util::future::{join, join3};
-use jiff::{SignedDuration, Timestamp};
 
 use crate::attach;
 use crate::error::SignError;
@@ -16,7 +15,7 @@ use crate::existing;
 use crate::identity::IdentitySource;
 use crate::resolve::{self, Reading};
 use crate::self_verification::SignerIdentity;
-use crate::services::{Certificate, Services};
+use crate::services::{Credentials, Services};
 use crate::signing::{Terms, describe};
 use crate::state::StateFile;
 use crate::statement::{self, Annotations, BoundSubject, PlannedStatement, StatementForm};
@@ -25,12 +24,6 @@ use crate::subjects::Subject;
 /// Bytes of a statement. In base64, with the certificate and the log entry beside it, it has to stay below the mebibyte that verifiers
 /// read of a bundle.
 pub(crate) const MAX_STATEMENT: usize = 640 << 10;
-
-/// What has to be left of a certificate when a statement is signed with it: as long as one answer of a service may take.
-const MARGIN: SignedDuration = SignedDuration::from_secs(30);
-
-/// Tells the time. Binaries pass the system's, tests their own.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What to sign.
 #[derive(Clone, Debug)]
@@ -107,8 +100,6 @@ pub struct Signer {
     pub identity: IdentitySource,
     /// What judges each bundle before it is attached: a trusted root that consumers use.
     pub verifier: Arc<Verifier>,
-    /// The time.
-    pub clock: Clock,
 }
 
 impl std::fmt::Debug for Signer {
@@ -263,15 +254,15 @@ impl Signer {
     ) -> Result<SignReport, SignFailure> {
         request.check()?;
         let pusher = Pusher::new(self.registry.clone());
-        let token = self.identity.fetch(self.services.transport(), (self.clock)());
-        let (ready, token) = join(self.prepare(&pusher, request), token).await;
+        let credentials = Credentials::new(&self.services, &self.identity);
+        let (ready, credentials) = join(self.prepare(&pusher, request), credentials).await;
         let Ready { reading, unwritable, referred } = ready;
-        let ((images, release), token) = match (reading.complete(), token) {
-            (Ok(read), Ok(token)) if unwritable.is_empty() => (read, token),
-            (read, token) => {
+        let ((images, release), credentials) = match (reading.complete(), credentials) {
+            (Ok(read), Ok(credentials)) if unwritable.is_empty() => (read, credentials),
+            (read, credentials) => {
                 let mut errors = read.err().unwrap_or_default();
                 errors.extend(unwritable);
-                errors.extend(token.err());
+                errors.extend(credentials.err());
                 return Err(SignFailure::new(errors));
             }
         };
@@ -284,7 +275,7 @@ impl Signer {
             referred,
             state,
         };
-        match self.sign_release(&pusher, &release, &terms, &token).await {
+        match self.sign_release(&pusher, &release, &terms, &credentials).await {
             Ok(report) => Ok(SignReport { images, ..report }),
             Err(SignFailure { errors, report }) if report.statements.is_empty() => {
                 Err(SignFailure { errors, report: SignReport::default() })
@@ -335,21 +326,6 @@ fn requests(request: &SignRequest, payloads: &[Payload]) -> usize {
     let services = 2 + 2 * payloads.len();
     let attached = 2 * payloads.len() * repositories + subjects.len();
     probes + proofs + services + attached
-}
-
-/// Refuses to sign with a certificate that could expire before the log and the timestamp authority have answered.
-pub(crate) fn in_time(
-    certificate: &Certificate,
-    statement: &PlannedStatement,
-    now: Timestamp,
-) -> Result<(), SignError> {
-    let not_after = certificate.not_after();
-    match statement.subjects.first() {
-        Some(bound) if not_after.duration_since(now) < MARGIN => {
-            Err(SignError::CertificateOutlived { subject: bound.reference(), not_after, now })
-        }
-        _ => Ok(()),
-    }
 }
 
 /// A statement and the bytes that are signed for it.

@@ -11,10 +11,9 @@ use crate::attach::{self, Verified};
 use crate::demand::Demand;
 use crate::error::SignError;
 use crate::existing::{Existing, Judge};
-use crate::identity::IdentityToken;
-use crate::self_verification::{SelfVerification, SignerIdentity};
-use crate::services::Certificate;
-use crate::sign::{LoggedBundle, SignFailure, SignReport, SignedStatement, SignedSubject, Signer, in_time, payloads};
+use crate::self_verification::SelfVerification;
+use crate::services::Credentials;
+use crate::sign::{LoggedBundle, Payload, SignFailure, SignReport, SignedStatement, SignedSubject, Signer, payloads};
 use crate::state::StateFile;
 use crate::statement::{self, Annotations, BoundSubject, PlannedStatement, StatementForm};
 use crate::subjects::Release;
@@ -40,12 +39,6 @@ pub(crate) struct Terms<'a> {
     pub(crate) state: Option<&'a StateFile>,
 }
 
-/// The certificate, once there is a need for one.
-struct Issued {
-    certificate: Certificate,
-    signer: SignerIdentity,
-}
-
 impl Signer {
     /// Signs what has no signature yet that would do. Nothing is attached before every bundle was verified.
     pub(crate) async fn sign_release(
@@ -53,7 +46,7 @@ impl Signer {
         pusher: &Pusher,
         release: &Release,
         terms: &Terms<'_>,
-        token: &IdentityToken,
+        credentials: &Credentials,
     ) -> Result<SignReport, SignFailure> {
         let planned = statement::plan(release, terms.form);
         // Too large statements are refused before anything is asked for.
@@ -63,12 +56,9 @@ impl Signer {
         }
 
         // Where the token does not tell what the certificate will say, the certificate has to.
-        let (mut signer, issued) = match token.expected_identity() {
-            Some(signer) => (signer, None),
-            None => {
-                let issued = self.issue(token).await?;
-                (issued.signer.clone(), Some(issued))
-            }
+        let mut signer = match credentials.expected_identity() {
+            Some(signer) => signer.clone(),
+            None => credentials.signer().await?,
         };
         let policy = match terms.policy {
             Some(policy) => Arc::clone(policy),
@@ -85,18 +75,19 @@ impl Signer {
             verifier: &self.verifier,
             demand: &demand,
             signatures: terms.signatures,
-            clock: &self.clock,
+            budget: self.services.budget(),
         };
         let existing = judge.find(&open, &terms.referred).await;
         let (open, signed_already) = split(open, &existing);
 
         if !open.is_empty() {
-            let issued = match issued {
-                Some(issued) => issued,
-                None => self.issue(token).await?,
+            signer = credentials.signer().await?;
+            // Who signs is known now for certain.
+            let demand = match terms.policy {
+                Some(_) => demand,
+                None => Demand::new(&Arc::new(signer.policy()?), terms.annotations),
             };
-            verified.extend(self.bundles(&issued, &demand, open, terms).await?);
-            signer = issued.signer;
+            verified.extend(self.bundles(credentials, &demand, open, terms).await?);
         }
 
         let attached = attach::attach(pusher, &verified, terms.signatures).await;
@@ -114,13 +105,6 @@ impl Signer {
             planned_requests: None,
         };
         if attached.failures.is_empty() { Ok(report) } else { Err(SignFailure { errors: attached.failures, report }) }
-    }
-
-    async fn issue(&self, token: &IdentityToken) -> Result<Issued, SignError> {
-        let certificate = self.services.certificate(token, (self.clock)()).await?;
-        let authority = self.services.selection().fulcio.as_str();
-        let signer = SignerIdentity::new(token, &certificate, authority)?;
-        Ok(Issued { certificate, signer })
     }
 
     /// The bundles that an earlier call made, for what is still planned. They are verified again; what does not hold is left out.
@@ -142,13 +126,7 @@ impl Signer {
                 continue;
             }
             let statement = PlannedStatement { subjects };
-            let check = SelfVerification {
-                verifier: Arc::clone(&self.verifier),
-                demand: demand.clone(),
-                not_after: jiff::Timestamp::MAX,
-                clock: Arc::clone(&self.clock),
-            };
-            match check.verify(&statement, &one.bundle.json).await {
+            match self.check(demand).verify(&statement, &one.bundle.json).await {
                 Ok(()) => {
                     for bound in &statement.subjects {
                         wanted.remove(&bound.reference());
@@ -163,32 +141,21 @@ impl Signer {
         kept
     }
 
+    fn check(&self, demand: &Demand) -> SelfVerification {
+        let budget = self.services.budget().clone();
+        SelfVerification { verifier: Arc::clone(&self.verifier), demand: demand.clone(), budget }
+    }
+
     async fn bundles(
         &self,
-        issued: &Issued,
+        credentials: &Credentials,
         demand: &Demand,
         statements: Vec<PlannedStatement>,
         terms: &Terms<'_>,
     ) -> Result<Vec<Verified>, SignFailure> {
-        let check = &SelfVerification {
-            verifier: Arc::clone(&self.verifier),
-            demand: demand.clone(),
-            not_after: issued.certificate.not_after(),
-            clock: Arc::clone(&self.clock),
-        };
+        let check = &self.check(demand);
         let outcomes: Vec<Result<Verified, SignError>> = stream::iter(payloads(statements, terms.annotations)?)
-            .map(|payload| async move {
-                let statement = payload.statement;
-                in_time(&issued.certificate, &statement, (self.clock)())?;
-                let bundle = self.services.sign(&issued.certificate, &payload.bytes).await?;
-                let created = (self.clock)();
-                if let Some(state) = terms.state {
-                    let subjects: Vec<_> = statement.subjects.iter().map(BoundSubject::reference).collect();
-                    state.record_bundle(&subjects, created, &bundle);
-                }
-                check.verify(&statement, &bundle.json).await?;
-                Ok(Verified { statement, bundle, created })
-            })
+            .map(|payload| self.bundle(credentials, check, payload, terms.state))
             .buffered(PARALLEL)
             .collect()
             .await;
@@ -200,6 +167,34 @@ impl Signer {
             }
         }
         if failures.is_empty() { Ok(verified) } else { Err(SignFailure::new(failures)) }
+    }
+
+    /// Signs a statement and verifies what came of it. Where the certificate had ended by then all the same, because the machine was
+    /// suspended or its clock was set, once more with a new one.
+    async fn bundle(
+        &self,
+        credentials: &Credentials,
+        check: &SelfVerification,
+        Payload { statement, bytes }: Payload,
+        state: Option<&StateFile>,
+    ) -> Result<Verified, SignError> {
+        let mut outlived = false;
+        loop {
+            let bundle = self.services.sign(credentials, &bytes).await?;
+            let created = self.services.budget().now();
+            if let Some(state) = state {
+                let subjects: Vec<_> = statement.subjects.iter().map(BoundSubject::reference).collect();
+                state.record_bundle(&subjects, created, &bundle);
+            }
+            match check.verify(&statement, &bundle.json).await {
+                Ok(()) => return Ok(Verified { statement, bundle, created }),
+                Err(SignError::CertificateOutlived { not_after, now, .. }) if !outlived => {
+                    tracing::warn!(%not_after, %now, "the certificate ended before the signature was logged, signing again");
+                    outlived = true;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 

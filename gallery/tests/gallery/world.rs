@@ -14,7 +14,7 @@ use countersign_gallery::index;
 use countersign_gallery::install::{self, InstallError, Outcome, Prepared, Request, Services, Transfer};
 use countersign_gallery::integrity::Strictness;
 use countersign_gallery::store::{Installed, Store};
-use countersign_oci::http::{HttpOptions, PlainHttp};
+use countersign_oci::http::{Budget, HttpOptions, PlainHttp, Time};
 use countersign_oci::index::Platform;
 use countersign_oci::{Registry, RegistryOptions, Secret};
 use countersign_signer::identity::{Environment, IdentitySource};
@@ -116,17 +116,16 @@ impl World {
         let environment = Environment {
             actions_request_url: variable("ACTIONS_ID_TOKEN_REQUEST_URL"),
             actions_request_token: variable("ACTIONS_ID_TOKEN_REQUEST_TOKEN").map(Secret::new),
-            github_actions: true,
             ..Environment::default()
         };
         let config = SigningConfig::from_json(self.sandbox.signing_config(RekorVersion::V1), "sandbox").unwrap();
         let selection = config.select(now()).unwrap();
+        let budget = Budget::new(Arc::new(Machine(std::time::Instant::now())), Duration::from_secs(20));
         let signer = Signer {
             registry: self.registry(),
-            services: SigningServices::new(selection, &HttpOptions::default(), Duration::from_secs(20)).unwrap(),
+            services: SigningServices::new(selection, &HttpOptions::default(), budget).unwrap(),
             identity: IdentitySource::choose(None, &environment).unwrap(),
             verifier: Arc::new(self.verifier()),
-            clock: Arc::new(now),
         };
         let request = SignRequest::new(vec![reference.parse().unwrap()]);
         signer.sign(&request).await.unwrap();
@@ -258,4 +257,21 @@ pub(crate) fn snapshot(directory: &Path) -> BTreeMap<PathBuf, String> {
         found.insert(path, format!("{mode:o} {content}"));
     }
     found
+}
+
+/// The machine's time, for signers.
+struct Machine(std::time::Instant);
+
+impl Time for Machine {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn sleep(&self, pause: Duration) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(tokio::time::sleep(pause))
+    }
 }

@@ -72,7 +72,7 @@ impl Setup {
     /// What signs what is in these registries.
     pub(crate) fn signer(self, registry: Registry) -> Signer {
         let Self { services, identity, verifier } = self;
-        Signer { registry, services, identity, verifier, clock: Arc::new(program::now) }
+        Signer { registry, services, identity, verifier }
     }
 }
 
@@ -97,7 +97,7 @@ impl SetupFlags {
         let http = registry.http_options()?;
         let services = config
             .select(program::now())
-            .and_then(|selection| Services::new(selection, &http, budget.remaining()))
+            .and_then(|selection| Services::new(selection, &http, budget.clone()))
             .map_err(|error| report::failure(&error))?;
         Ok(Setup { services, identity, verifier: Arc::new(verifier) })
     }

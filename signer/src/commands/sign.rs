@@ -32,8 +32,8 @@ A GitHub Actions job with `id-token: write` needs no flag. A token that is fetch
     \"$ACTIONS_ID_TOKEN_REQUEST_URL&audience=sigstore\" | jq -rj .value > token
   countersign-signer sign --identity-token token ghcr.io/example/app:v1
 
-Environment: SIGSTORE_ID_TOKEN, ACTIONS_ID_TOKEN_REQUEST_URL, ACTIONS_ID_TOKEN_REQUEST_TOKEN, GITHUB_ACTIONS, COSIGN_REPOSITORY,
-DOCKER_METADATA_OUTPUT_JSON (with --digest), XDG_STATE_HOME, GITHUB_OUTPUT and GITHUB_STEP_SUMMARY (with --github).
+Environment: what gives an identity token (see --oidc-provider), COSIGN_REPOSITORY, DOCKER_METADATA_OUTPUT_JSON (with --digest),
+XDG_STATE_HOME, GITHUB_OUTPUT and GITHUB_STEP_SUMMARY (with --github).
 
 Exit codes: 0 signed, 1 a bug, 2 usage or configuration, 3 the new signature would be rejected, 4 could not finish, safe to run again.";
 

@@ -1,5 +1,6 @@
 //! Looks at what was signed as a consumer will: through the registry, with the consumer's policy.
 
+use countersign_oci::http::Budget;
 use countersign_oci::{Class, PinnedReference, Registry, Repository, Tag};
 use countersign_policy::Policy;
 use countersign_verifier::verify::Findings;
@@ -8,7 +9,6 @@ use futures_util::stream::{self, StreamExt as _};
 
 use super::PublishError;
 use crate::existing::place;
-use crate::sign::Clock;
 
 const PARALLEL: usize = 16;
 
@@ -18,7 +18,7 @@ pub(super) struct Consumer<'a> {
     pub(super) verifier: &'a Verifier,
     pub(super) policy: &'a Policy,
     pub(super) signatures: Option<&'a Repository>,
-    pub(super) clock: &'a Clock,
+    pub(super) budget: &'a Budget,
 }
 
 impl Consumer<'_> {
@@ -37,7 +37,7 @@ impl Consumer<'_> {
 
     async fn refusal(&self, asked: Asked) -> Option<PublishError> {
         let source = place(&asked.reference, self.signatures);
-        let now = (self.clock)();
+        let now = self.budget.now();
         let verdict =
             countersign_verifier::verify_image_from(self.registry, &source, self.verifier, self.policy, &asked, now);
         let tag = asked.tag.as_ref().map(Tag::as_str).unwrap_or_default();

@@ -2,11 +2,14 @@
 
 use bytes::Bytes;
 use countersign_oci::Digest;
+use jiff::Timestamp;
 use serde::Serialize;
 use sigstore_bundle::BundleV03;
+use sigstore_crypto::parse_certificate_info;
 use sigstore_types::dsse::pae;
 use sigstore_types::{
-    DsseEnvelope, DsseSignature, KeyId, PayloadBytes, Sha256Hash, SignatureBytes, TimestampToken, TransparencyLogEntry,
+    Bundle, DsseEnvelope, DsseSignature, KeyId, PayloadBytes, Sha256Hash, SignatureBytes, TimestampToken,
+    TransparencyLogEntry,
 };
 
 use super::fulcio::Certificate;
@@ -121,6 +124,12 @@ pub(super) fn assemble(
     }
     let json = bundle.into_bundle().to_json().expect("strings, numbers and bytes always serialise");
     SignedBundle { json: json.into(), log_index }
+}
+
+/// The end of the validity of the certificate in a bundle.
+pub(crate) fn certificate_end(bundle: &[u8]) -> Option<Timestamp> {
+    let bundle = Bundle::from_json(std::str::from_utf8(bundle).ok()?).ok()?;
+    Some(parse_certificate_info(bundle.signing_certificate()?).ok()?.not_after)
 }
 
 #[derive(Serialize)]

@@ -54,22 +54,24 @@ impl SigningConfig {
     /// Refuses a config that asks for several logs (a bundle holds one entry), a Rekor v2 log without a timestamp authority, and any
     /// URL to which an identity token must not be sent.
     pub fn select(&self, now: Timestamp) -> Result<Selection, SignError> {
-        let fulcio = self
-            .usable(Service::Fulcio, &self.inner.ca_urls, FULCIO_VERSIONS, now)?
-            .into_iter()
-            .next()
-            .ok_or_else(|| self.unusable(Service::Fulcio, ConfigProblem::NoneUsable))?;
-        let log = self.log(now)?;
-        let timestamp_authorities = self.timestamp_authorities(now)?;
+        let mut authorities = self.usable(Service::Fulcio, &self.inner.ca_urls, FULCIO_VERSIONS, now)?;
+        if authorities.is_empty() {
+            return Err(self.unusable(Service::Fulcio, ConfigProblem::NoneUsable));
+        }
+        let fulcio = authorities.remove(0).url;
+        let (log, other_logs) = self.log(now)?;
+        let (timestamp_authorities, other_timestamp_authorities) = self.timestamp_authorities(now)?;
         if log.version == RekorVersion::V2 && timestamp_authorities.is_empty() {
             return Err(self.unusable(Service::TimestampAuthority, ConfigProblem::TimestampRequired));
         }
-        Ok(Selection { fulcio: fulcio.url, log, timestamp_authorities })
+        let spares =
+            Spares { fulcio: urls(authorities), logs: other_logs, timestamp_authorities: other_timestamp_authorities };
+        Ok(Selection { fulcio, log, timestamp_authorities, spares })
     }
 
-    fn log(&self, now: Timestamp) -> Result<Log, SignError> {
+    fn log(&self, now: Timestamp) -> Result<(Log, Vec<Url>), SignError> {
         let usable = self.usable(Service::Rekor, &self.inner.rekor_tlog_urls, REKOR_VERSIONS, now)?;
-        let mut logs = self.apply(Service::Rekor, &self.inner.rekor_tlog_config, usable)?;
+        let (mut logs, spares) = self.apply(Service::Rekor, &self.inner.rekor_tlog_config, usable)?;
         if logs.len() > 1 {
             return Err(self.unusable(Service::Rekor, ConfigProblem::MoreThanOneLog(logs.len())));
         }
@@ -78,20 +80,20 @@ impl SigningConfig {
             1 => RekorVersion::V1,
             _ => RekorVersion::V2,
         };
-        Ok(Log { url: chosen.url, version })
+        Ok((Log { url: chosen.url, version }, urls(spares)))
     }
 
-    fn timestamp_authorities(&self, now: Timestamp) -> Result<Vec<Url>, SignError> {
+    fn timestamp_authorities(&self, now: Timestamp) -> Result<(Vec<Url>, Vec<Url>), SignError> {
         if self.inner.tsa_urls.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Vec::new()));
         }
         let service = Service::TimestampAuthority;
         let usable = self.usable(service, &self.inner.tsa_urls, TIMESTAMP_AUTHORITY_VERSIONS, now)?;
-        let chosen = self.apply(service, &self.inner.tsa_config, usable)?;
+        let (chosen, spares) = self.apply(service, &self.inner.tsa_config, usable)?;
         if chosen.len() > MAX_TIMESTAMPS {
             return Err(self.unusable(service, ConfigProblem::TooMany(chosen.len())));
         }
-        Ok(chosen.into_iter().map(|chosen| chosen.url).collect())
+        Ok((urls(chosen), urls(spares)))
     }
 
     fn usable(
@@ -121,12 +123,13 @@ impl SigningConfig {
             .collect()
     }
 
+    /// Those that the selector asks for, and those that may serve in their place: with `ANY`, any other.
     fn apply(
         &self,
         service: Service,
         configuration: &ServiceConfiguration,
         mut usable: Vec<Usable>,
-    ) -> Result<Vec<Usable>, SignError> {
+    ) -> Result<(Vec<Usable>, Vec<Usable>), SignError> {
         if usable.is_empty() {
             return Err(self.unusable(service, ConfigProblem::NoneUsable));
         }
@@ -143,8 +146,11 @@ impl SigningConfig {
             let usable = usable.len();
             return Err(self.unusable(service, ConfigProblem::NotEnough { wanted, usable }));
         }
-        usable.truncate(wanted);
-        Ok(usable)
+        let mut spares = usable.split_off(wanted);
+        if configuration.selector != ServiceSelector::Any {
+            spares.clear();
+        }
+        Ok((usable, spares))
     }
 
     fn unusable(&self, service: Service, problem: ConfigProblem) -> SignError {
@@ -161,6 +167,38 @@ pub struct Selection {
     /// The log.
     pub log: Log,
     /// The timestamp authorities, at least one with a Rekor v2 log.
+    pub timestamp_authorities: Vec<Url>,
+    /// What serves where the first is down.
+    pub spares: Spares,
+}
+
+impl Selection {
+    /// The certificate authorities, in the order in which they are asked.
+    pub(super) fn authorities(&self) -> Vec<Url> {
+        std::iter::once(&self.fulcio).chain(&self.spares.fulcio).cloned().collect()
+    }
+
+    /// The logs, in the order in which they are asked.
+    pub(super) fn logs(&self) -> Vec<Url> {
+        std::iter::once(&self.log.url).chain(&self.spares.logs).cloned().collect()
+    }
+
+    /// For each timestamp the authorities that may give it, in the order in which they are asked.
+    pub(super) fn timestamp_requests(&self) -> Vec<Vec<Url>> {
+        let spares = &self.spares.timestamp_authorities;
+        self.timestamp_authorities.iter().map(|url| std::iter::once(url).chain(spares).cloned().collect()).collect()
+    }
+}
+
+/// Further services of a config whose selector is `ANY`, in the order in which they are tried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Spares {
+    /// Certificate authorities.
+    pub fulcio: Vec<Url>,
+    /// Logs of the same version.
+    pub logs: Vec<Url>,
+    /// Timestamp authorities; there are some only where one timestamp is asked for.
     pub timestamp_authorities: Vec<Url>,
 }
 
@@ -187,6 +225,10 @@ pub enum RekorVersion {
 struct Usable {
     url: Url,
     version: u32,
+}
+
+fn urls(usable: Vec<Usable>) -> Vec<Url> {
+    usable.into_iter().map(|one| one.url).collect()
 }
 
 /// Parses a URL to which secrets may be sent: `https`, or `http` to a loopback address; no user information.

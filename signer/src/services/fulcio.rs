@@ -12,12 +12,14 @@ use url::Url;
 use super::endpoint;
 use super::key::KeyPair;
 use super::service::Service;
-use super::transport::{Call, Transport};
+use super::transport::{Address, Answer, Attempts, Call, Stop, Transport};
 use crate::error::SignError;
 use crate::identity::IdentityToken;
 
-/// A certificate has to live at least this long, so that the log and the timestamp authority still answer within its validity.
-const MARGIN: SignedDuration = SignedDuration::from_secs(60);
+/// What has to be left of a certificate when something is signed with it: as long as one answer of a service may take.
+const MARGIN: SignedDuration = SignedDuration::from_secs(30);
+/// What has to be left of a new one, which is to be of some use.
+const LEAST_LIFETIME: SignedDuration = SignedDuration::from_secs(60);
 
 /// A key pair and the certificate that was issued for it.
 pub struct Certificate {
@@ -46,6 +48,11 @@ impl Certificate {
     pub fn not_after(&self) -> Timestamp {
         self.info.not_after
     }
+
+    /// When to sign nothing more with it, so that the log and the timestamp authority still answer within its validity.
+    pub(super) fn usable_until(&self) -> Timestamp {
+        self.info.not_after.saturating_sub(MARGIN).unwrap_or(Timestamp::MIN)
+    }
 }
 
 impl std::fmt::Debug for Certificate {
@@ -58,14 +65,14 @@ impl std::fmt::Debug for Certificate {
     }
 }
 
-/// Asks for a certificate for a new key pair. Refuses one for another key, one without an embedded SCT, and one about to expire;
-/// whether it chains to the trusted root is for the self-verification to say.
+/// Asks for a certificate for a new key pair, and says who issued it. Refuses one for another key, one without an embedded SCT, and one
+/// about to expire; whether it chains to the trusted root is for the self-verification to say.
 pub(super) async fn request(
     transport: &Transport,
-    authority: &Url,
+    authorities: &[Url],
     token: &IdentityToken,
-    now: Timestamp,
-) -> Result<Certificate, SignError> {
+    attempts: &mut Attempts,
+) -> Result<(Certificate, Url), Stop> {
     let key = KeyPair::generate()?;
     let proof = key.sign(token.proof_of_possession().as_bytes())?;
     let body = CertificateRequest {
@@ -79,10 +86,11 @@ pub(super) async fn request(
         HeaderValue::from_str(&format!("Bearer {}", token.expose())).expect("a parsed token is base64url and dots");
     bearer.set_sensitive(true);
 
-    let url = endpoint(authority, "api/v2/signingCert");
-    let call = Call { service: Service::Fulcio, url: &url, conflict_is_answer: false };
+    let urls: Vec<Url> = authorities.iter().map(|authority| endpoint(authority, "api/v2/signingCert")).collect();
+    let until = Some(token.expiry());
+    let call = Call { service: Service::Fulcio, urls: &urls, conflict_is_answer: false, until };
     let answer = transport
-        .send(&call, |client| {
+        .send(&call, attempts, |client, url| {
             client
                 .post(url.clone())
                 .header(AUTHORIZATION, bearer.clone())
@@ -90,27 +98,28 @@ pub(super) async fn request(
                 .body(body.clone())
         })
         .await?;
-    let der = leaf(&call, &answer.body)?;
-    check(&call, key, der, now)
+    let der = leaf(&answer)?;
+    let certificate = check(&answer.from, key, der, transport.budget().now())?;
+    Ok((certificate, answer.from.url))
 }
 
-fn leaf(call: &Call<'_>, body: &[u8]) -> Result<DerCertificate, SignError> {
+fn leaf(answer: &Answer) -> Result<DerCertificate, SignError> {
+    let malformed = |what: &str| answer.from.malformed(what);
     let response: CertificateResponse =
-        serde_json::from_slice(body).map_err(|error| call.malformed(error.to_string()))?;
-    let embedded = response
-        .signed_certificate_embedded_sct
-        .ok_or_else(|| call.malformed("no certificate with an embedded SCT"))?;
-    let pem = embedded.chain.certificates.first().ok_or_else(|| call.malformed("the certificate chain is empty"))?;
-    DerCertificate::from_pem(pem).map_err(|error| call.malformed(error.to_string()))
+        serde_json::from_slice(&answer.body).map_err(|error| malformed(&error.to_string()))?;
+    let embedded =
+        response.signed_certificate_embedded_sct.ok_or_else(|| malformed("no certificate with an embedded SCT"))?;
+    let pem = embedded.chain.certificates.first().ok_or_else(|| malformed("the certificate chain is empty"))?;
+    DerCertificate::from_pem(pem).map_err(|error| malformed(&error.to_string()))
 }
 
-fn check(call: &Call<'_>, key: KeyPair, der: DerCertificate, now: Timestamp) -> Result<Certificate, SignError> {
-    let info = parse_certificate_info(&der).map_err(|error| call.malformed(error.to_string()))?;
+fn check(from: &Address, key: KeyPair, der: DerCertificate, now: Timestamp) -> Result<Certificate, SignError> {
+    let info = parse_certificate_info(&der).map_err(|error| from.malformed(error.to_string()))?;
     if info.public_key != key.public_key() {
-        return Err(SignError::CertificateForAnotherKey { url: call.shown_url() });
+        return Err(SignError::CertificateForAnotherKey { url: from.shown_url() });
     }
-    if info.not_after.duration_since(now) < MARGIN {
-        return Err(SignError::CertificateNotUsable { url: call.shown_url(), not_after: info.not_after, now });
+    if info.not_after.duration_since(now) < LEAST_LIFETIME {
+        return Err(SignError::CertificateNotUsable { url: from.shown_url(), not_after: info.not_after, now });
     }
     Ok(Certificate { key, der, info })
 }

@@ -11,74 +11,110 @@ use sigstore_types::{KindVersion, Sha256Hash, TransparencyLogEntry};
 use url::Url;
 
 use super::bundle::SignedContent;
-use super::config::{Log, RekorVersion};
+use super::config::{RekorVersion, Selection};
 use super::endpoint;
 use super::fulcio::Certificate;
 use super::service::Service;
-use super::transport::{Answer, Call, Transport};
+use super::transport::{Address, Answer, Attempts, Call, Stop, Transport};
 use crate::error::SignError;
 
-/// What came of submitting an entry.
-pub(super) enum Submitted {
-    /// The log holds it.
-    Entry(Box<TransparencyLogEntry>),
-    /// The log says it knows the entry but does not show it: a new signature is a new entry.
-    KnownAlready,
-}
+/// What came of submitting an entry: none where the log says it knows the entry but does not show it.
+type Submitted = Option<Box<TransparencyLogEntry>>;
 
-/// Submits what was signed. Refuses an entry that is not for this very signature.
+/// Submits what was signed, while the certificate is valid. Refuses an entry that is not for this very signature.
 pub(super) async fn submit(
     transport: &Transport,
-    log: &Log,
+    selection: &Selection,
     certificate: &Certificate,
     content: &SignedContent,
-) -> Result<Submitted, SignError> {
-    match log.version {
-        RekorVersion::V1 => submit_v1(transport, &log.url, certificate, content).await,
-        RekorVersion::V2 => submit_v2(transport, &log.url, certificate, content).await,
+    attempts: &mut Attempts,
+) -> Result<Submitted, Stop> {
+    let log = Submission { transport, selection, certificate, content };
+    match selection.log.version {
+        RekorVersion::V1 => log.submit_v1(attempts).await,
+        RekorVersion::V2 => log.submit_v2(attempts).await,
     }
 }
 
-async fn submit_v1(
-    transport: &Transport,
-    log: &Url,
-    certificate: &Certificate,
-    content: &SignedContent,
-) -> Result<Submitted, SignError> {
-    let (kind, spec) = ProposedSpec::new(certificate, content);
-    let proposed = ProposedEntry { api_version: "0.0.1", kind: kind.kind(), spec };
-    let url = endpoint(log, "api/v1/log/entries");
-    let call = call(&url);
-    let answer = post(transport, &call, &proposed).await?;
-    if answer.status == 409 {
-        return already_logged(transport, log, &call, &answer, (kind, content)).await;
-    }
-    let entry = parse_v1(&call, &answer.body, kind)?;
-    if !Logged::read(&entry).is_some_and(|logged| logged.is_for(content)) {
-        return Err(call.malformed("the entry is not for the signature that was sent"));
-    }
-    Ok(Submitted::Entry(Box::new(entry)))
+struct Submission<'a> {
+    transport: &'a Transport,
+    selection: &'a Selection,
+    certificate: &'a Certificate,
+    content: &'a SignedContent,
 }
 
-/// A repeated request whose first answer was lost: the entry exists, under the address that the log gives.
-async fn already_logged(
-    transport: &Transport,
-    log: &Url,
-    conflict: &Call<'_>,
-    answer: &Answer,
-    (kind, content): (KindVersion, &SignedContent),
-) -> Result<Submitted, SignError> {
-    let Some(uuid) = answer.location.as_deref().and_then(entry_uuid) else {
-        return Ok(Submitted::KnownAlready);
-    };
-    let url = endpoint(log, &format!("api/v1/log/entries/{uuid}"));
-    let call = Call { url: &url, conflict_is_answer: false, ..*conflict };
-    let answer = transport.send(&call, |client| client.get(url.clone())).await?;
-    let entry = parse_v1(&call, &answer.body, kind)?;
-    if !Logged::read(&entry).is_some_and(|logged| logged.is_for(content)) {
-        return Err(SignError::LogEntryForeign { url: call.shown_url() });
+impl Submission<'_> {
+    async fn submit_v1(&self, attempts: &mut Attempts) -> Result<Submitted, Stop> {
+        let (kind, spec) = ProposedSpec::new(self.certificate, self.content);
+        let proposed = ProposedEntry { api_version: "0.0.1", kind: kind.kind(), spec };
+        let answer = self.post("api/v1/log/entries", &proposed, attempts).await?;
+        if answer.status == 409 {
+            return self.already_logged(&answer, kind).await;
+        }
+        let entry = parse_v1(&answer, kind)?;
+        self.check(&answer.from, &entry)?;
+        Ok(Some(Box::new(entry)))
     }
-    Ok(Submitted::Entry(Box::new(entry)))
+
+    /// A repeated request whose first answer was lost: the entry exists, under the address that the log gives.
+    async fn already_logged(&self, conflict: &Answer, kind: KindVersion) -> Result<Submitted, Stop> {
+        let Some(uuid) = conflict.location.as_deref().and_then(entry_uuid) else {
+            return Ok(None);
+        };
+        let mut url = conflict.from.url.clone();
+        url.set_path(&format!("{}/{uuid}", url.path()));
+        // What is logged stays logged: the certificate may end meanwhile.
+        let call = Call { service: Service::Rekor, urls: &[url], conflict_is_answer: false, until: None };
+        let answer =
+            self.transport.send(&call, &mut Attempts::default(), |client, url| client.get(url.clone())).await?;
+        let entry = parse_v1(&answer, kind)?;
+        if !Logged::read(&entry).is_some_and(|logged| logged.is_for(self.content)) {
+            return Err(SignError::LogEntryForeign { url: answer.from.shown_url() }.into());
+        }
+        Ok(Some(Box::new(entry)))
+    }
+
+    async fn submit_v2(&self, attempts: &mut Attempts) -> Result<Submitted, Stop> {
+        let proposed = HashedRekordV2::new_with_certificate(
+            &Sha256Hash::new(*self.content.message_digest().bytes()),
+            self.content.signature(),
+            &self.certificate.der,
+            RekorV2KeyDetails::PkixEcdsaP256Sha256,
+        );
+        let answer = self.post("api/v2/log/entries", &proposed, attempts).await?;
+        if answer.status == 409 {
+            return Ok(None);
+        }
+        let entry: TransparencyLogEntry =
+            serde_json::from_slice(&answer.body).map_err(|error| answer.from.malformed(error.to_string()))?;
+        if entry.kind_version != KindVersion::HashedRekordV002 {
+            return Err(answer.from.malformed("the entry is not a hashedrekord 0.0.2").into());
+        }
+        self.check(&answer.from, &entry)?;
+        Ok(Some(Box::new(with_proof(&answer.from, entry)?)))
+    }
+
+    fn check(&self, from: &Address, entry: &TransparencyLogEntry) -> Result<(), SignError> {
+        if Logged::read(entry).is_some_and(|logged| logged.is_for(self.content)) {
+            return Ok(());
+        }
+        Err(from.malformed("the entry is not for the signature that was sent"))
+    }
+
+    async fn post(&self, path: &str, entry: &impl Serialize, attempts: &mut Attempts) -> Result<Answer, Stop> {
+        let body = serde_json::to_vec(entry).expect("strings and bytes always serialise");
+        let urls: Vec<Url> = self.selection.logs().iter().map(|log| endpoint(log, path)).collect();
+        let until = Some(self.certificate.usable_until());
+        let call = Call { service: Service::Rekor, urls: &urls, conflict_is_answer: true, until };
+        let request = |client: &reqwest::Client, url: &Url| {
+            client
+                .post(url.clone())
+                .header("content-type", "application/json")
+                .header("accept", "application/json")
+                .body(body.clone())
+        };
+        self.transport.send(&call, attempts, request).await
+    }
 }
 
 /// The entry's name is the last part of the location; only the name is believed, never host or path.
@@ -88,70 +124,25 @@ fn entry_uuid(location: &str) -> Option<&str> {
     plausible.then_some(uuid)
 }
 
-fn parse_v1(call: &Call<'_>, body: &[u8], kind: KindVersion) -> Result<TransparencyLogEntry, SignError> {
+fn parse_v1(answer: &Answer, kind: KindVersion) -> Result<TransparencyLogEntry, SignError> {
+    let from = &answer.from;
     let mut entries: HashMap<String, LogEntry> =
-        serde_json::from_slice(body).map_err(|error| call.malformed(error.to_string()))?;
+        serde_json::from_slice(&answer.body).map_err(|error| from.malformed(error.to_string()))?;
     let only = entries.keys().next().cloned();
     let entry = match only {
         Some(uuid) if entries.len() == 1 => entries.remove(&uuid),
         _ => None,
     };
-    let entry = entry.ok_or_else(|| call.malformed("not exactly one entry"))?;
-    let entry = entry.to_bundle_entry(kind).map_err(|error| call.malformed(error.to_string()))?;
-    with_proof(call, entry)
+    let entry = entry.ok_or_else(|| from.malformed("not exactly one entry"))?;
+    let entry = entry.to_bundle_entry(kind).map_err(|error| from.malformed(error.to_string()))?;
+    with_proof(from, entry)
 }
 
-async fn submit_v2(
-    transport: &Transport,
-    log: &Url,
-    certificate: &Certificate,
-    content: &SignedContent,
-) -> Result<Submitted, SignError> {
-    let proposed = HashedRekordV2::new_with_certificate(
-        &Sha256Hash::new(*content.message_digest().bytes()),
-        content.signature(),
-        &certificate.der,
-        RekorV2KeyDetails::PkixEcdsaP256Sha256,
-    );
-    let url = endpoint(log, "api/v2/log/entries");
-    let call = call(&url);
-    let answer = post(transport, &call, &proposed).await?;
-    if answer.status == 409 {
-        return Ok(Submitted::KnownAlready);
-    }
-    let entry: TransparencyLogEntry =
-        serde_json::from_slice(&answer.body).map_err(|error| call.malformed(error.to_string()))?;
-    if entry.kind_version != KindVersion::HashedRekordV002 {
-        return Err(call.malformed("the entry is not a hashedrekord 0.0.2"));
-    }
-    if !Logged::read(&entry).is_some_and(|logged| logged.is_for(content)) {
-        return Err(call.malformed("the entry is not for the signature that was sent"));
-    }
-    Ok(Submitted::Entry(Box::new(with_proof(&call, entry)?)))
-}
-
-fn with_proof(call: &Call<'_>, entry: TransparencyLogEntry) -> Result<TransparencyLogEntry, SignError> {
+fn with_proof(from: &Address, entry: TransparencyLogEntry) -> Result<TransparencyLogEntry, SignError> {
     match &entry.inclusion_proof {
         Some(proof) if !proof.checkpoint.is_empty() => Ok(entry),
-        _ => Err(call.malformed("the entry has no inclusion proof with a checkpoint")),
+        _ => Err(from.malformed("the entry has no inclusion proof with a checkpoint")),
     }
-}
-
-fn call(url: &Url) -> Call<'_> {
-    Call { service: Service::Rekor, url, conflict_is_answer: true }
-}
-
-async fn post(transport: &Transport, call: &Call<'_>, entry: &impl Serialize) -> Result<Answer, SignError> {
-    let body = serde_json::to_vec(entry).expect("strings and bytes always serialise");
-    transport
-        .send(call, |client| {
-            client
-                .post(call.url.clone())
-                .header("content-type", "application/json")
-                .header("accept", "application/json")
-                .body(body.clone())
-        })
-        .await
 }
 
 /// What an entry says it is about, in either version.

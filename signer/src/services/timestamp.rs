@@ -4,9 +4,9 @@ use countersign_oci::Digest;
 use sigstore_types::{SignatureBytes, TimestampToken};
 use url::Url;
 
+use super::fulcio::Certificate;
 use super::service::Service;
-use super::transport::{Call, Transport};
-use crate::error::SignError;
+use super::transport::{Attempts, Call, Stop, Transport};
 
 /// A `TimeStampReq` (RFC 3161 section 2.4.1) for a SHA-256 digest, up to the digest: version 1, the algorithm, an octet string of 32
 /// bytes. Without a nonce (the signature is fresh) and without `certReq` (the authority's certificate comes from the trusted root), as
@@ -19,26 +19,28 @@ const SEQUENCE: u8 = 0x30;
 const GRANTED: &[u8] = &[0x02, 0x01, 0x00];
 const GRANTED_WITH_MODIFICATIONS: &[u8] = &[0x02, 0x01, 0x01];
 
-/// Asks for a timestamp over the SHA-256 of the signature. Refuses an answer that grants none; whether the token is for this very
-/// signature, and by a trusted authority, is for the self-verification to say.
+/// Asks for a timestamp over the SHA-256 of the signature, while the certificate is valid. Refuses an answer that grants none; whether the
+/// token is for this very signature, and by a trusted authority, is for the self-verification to say.
 pub(super) async fn request(
     transport: &Transport,
-    authority: &Url,
-    signature: &SignatureBytes,
-) -> Result<TimestampToken, SignError> {
+    authorities: &[Url],
+    (certificate, signature): (&Certificate, &SignatureBytes),
+    attempts: &mut Attempts,
+) -> Result<TimestampToken, Stop> {
     let body = query(Digest::of(signature.as_bytes()));
-    let call = Call { service: Service::TimestampAuthority, url: authority, conflict_is_answer: false };
+    let until = Some(certificate.usable_until());
+    let call = Call { service: Service::TimestampAuthority, urls: authorities, conflict_is_answer: false, until };
     let answer = transport
-        .send(&call, |client| {
+        .send(&call, attempts, |client, url| {
             client
-                .post(authority.clone())
+                .post(url.clone())
                 .header("content-type", "application/timestamp-query")
                 .header("accept", "application/timestamp-reply")
                 .body(body.clone())
         })
         .await?;
     if !grants(&answer.body) {
-        return Err(call.malformed("not an RFC 3161 response that grants a timestamp"));
+        return Err(answer.from.malformed("not an RFC 3161 response that grants a timestamp").into());
     }
     Ok(TimestampToken::from_bytes(&answer.body))
 }

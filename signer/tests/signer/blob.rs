@@ -26,7 +26,6 @@ fn signer(world: &World, rekor: RekorVersion) -> BlobSigner {
         services: world.services(rekor, Duration::from_secs(20)),
         identity: world.ambient(&GithubIdentity::default()),
         verifier: Arc::new(world.verifier()),
-        clock: Arc::new(now),
     }
 }
 

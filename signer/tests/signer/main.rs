@@ -3,8 +3,12 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail loudly, as tests do")]
 
 mod blob;
+mod canary;
 mod inputs;
+mod outage_of_the_log;
+mod outages;
 mod program;
+mod providers;
 mod publish;
 mod referrer;
 mod refusals;
@@ -14,6 +18,7 @@ mod signing_config;
 mod statement;
 mod subjects;
 mod tag_schema;
+mod time;
 mod world;
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::world::{REPOSITORY, World};
 
-struct Job<'a> {
+pub(crate) struct Job<'a> {
     world: &'a World,
     folder: tempfile::TempDir,
     environment: Vec<(String, String)>,
@@ -19,7 +19,7 @@ impl<'a> Job<'a> {
         Job { world, folder: tempfile::tempdir().unwrap(), environment: Vec::new() }
     }
 
-    fn in_github(world: &'a World) -> Job<'a> {
+    pub(crate) fn in_github(world: &'a World) -> Job<'a> {
         Job { environment: world.sandbox.ambient(&GithubIdentity::default()), ..Job::new(world) }
     }
 
@@ -33,7 +33,7 @@ impl<'a> Job<'a> {
             .unwrap()
     }
 
-    fn sign(&self, further: &[&str]) -> Output {
+    pub(crate) fn sign(&self, further: &[&str]) -> Output {
         let trust = self.world.sandbox.write_trust(&self.folder.path().join("trust")).unwrap();
         let reference = self.world.reference("octo/app:v1").to_string();
         let text = |path: &Path| path.to_str().unwrap().to_owned();

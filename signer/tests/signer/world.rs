@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_oci::http::HttpOptions;
+use countersign_oci::http::{Budget, HttpOptions};
 use countersign_oci::{Digest, ImageReference, PinnedReference, Registry, RegistryOptions, Secret};
 use countersign_policy::Policy;
-use countersign_signer::identity::{Environment, IdentitySource};
+use countersign_signer::identity::{Ci, Environment, IdentitySource};
 use countersign_signer::services::{Services, SigningConfig};
 use countersign_signer::sign::{SignFailure, SignReport, SignRequest, Signer};
 use countersign_verifier::{Asked, TrustedRoot, Verdict, Verifier};
@@ -14,6 +14,8 @@ use jiff::Timestamp;
 use sandbox::image::{self, Image, ImageSpec};
 use sandbox::{GithubIdentity, Options, RekorVersion, Sandbox, Service};
 use serde_json::Value;
+
+use crate::time::{MachineAt, machine};
 
 pub(crate) const REPOSITORY: &str = "octo/app";
 
@@ -67,10 +69,10 @@ impl World {
         let variables = self.sandbox.ambient(identity);
         let variable = |name: &str| variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
         let environment = Environment {
-            sigstore_id_token: None,
             actions_request_url: variable("ACTIONS_ID_TOKEN_REQUEST_URL"),
             actions_request_token: variable("ACTIONS_ID_TOKEN_REQUEST_TOKEN").map(Secret::new),
-            github_actions: true,
+            ci: Some(Ci::GitHubActions { fork: false }),
+            ..Environment::default()
         };
         IdentitySource::choose(None, &environment).unwrap()
     }
@@ -85,6 +87,10 @@ impl World {
     }
 
     pub(crate) fn services(&self, rekor: RekorVersion, budget: Duration) -> Services {
+        self.services_within(rekor, Budget::new(machine(), budget))
+    }
+
+    pub(crate) fn services_within(&self, rekor: RekorVersion, budget: Budget) -> Services {
         let config = SigningConfig::from_json(self.sandbox.signing_config(rekor), "sandbox").unwrap();
         Services::new(config.select(now()).unwrap(), &HttpOptions::default(), budget).unwrap()
     }
@@ -95,8 +101,17 @@ impl World {
             services: self.services(rekor, Duration::from_secs(20)),
             identity: self.ambient(&GithubIdentity::default()),
             verifier: Arc::new(self.verifier()),
-            clock: Arc::new(now),
         }
+    }
+
+    /// A signer whose machine says another time, and waits as others do.
+    pub(crate) fn signer_at(
+        &self,
+        rekor: RekorVersion,
+        clock: impl Fn() -> Timestamp + Send + Sync + 'static,
+    ) -> Signer {
+        let budget = Budget::new(MachineAt::new(clock), Duration::from_secs(20));
+        Signer { services: self.services_within(rekor, budget), ..self.signer(rekor) }
     }
 
     /// A signer that gives up after a moment, for services that never recover.

@@ -147,7 +147,7 @@ impl Caller {
         let challenge = match issuer {
             Issuer::Email if claims.get("email_verified") != Some(&Value::Bool(true)) => None,
             Issuer::Email => text("email"),
-            Issuer::Github => text("sub"),
+            Issuer::Buildkite | Issuer::Github => text("sub"),
         };
         let challenge = challenge.context("the token names nobody").map_err(refused)?;
         Ok(Caller { issuer, claims, challenge })
@@ -252,5 +252,9 @@ fn configuration(oidc: &Oidc) -> Value {
             "subjectDomain": "",
         })
     };
-    json!({ "issuers": [issuer(Issuer::Email, "email", "email"), issuer(Issuer::Github, "sub", "ci-provider")] })
+    json!({ "issuers": [
+        issuer(Issuer::Email, "email", "email"),
+        issuer(Issuer::Github, "sub", "ci-provider"),
+        issuer(Issuer::Buildkite, "sub", "ci-provider"),
+    ] })
 }

@@ -7,7 +7,7 @@
 //! | module | is |
 //! |---|---|
 //! | `registry` | distribution-spec 1.1 in memory: referrers API on or off, paging, authorization, ranges, mounts |
-//! | `oidc` | two issuers, e-mail and GitHub Actions, and the ambient token route of the latter |
+//! | `oidc` | the issuers: e-mail, GitHub Actions and Buildkite, and the token routes of the latter two |
 //! | `fulcio` | certificates with proof of possession, embedded SCTs and the claims of the token |
 //! | `rekor_v1`, `rekor_v2` | the two generations of the transparency log |
 //! | `tsa` | RFC 3161 timestamps |

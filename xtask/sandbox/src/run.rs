@@ -229,6 +229,12 @@ impl Sandbox {
         self.sigstore.oidc.issuer(Issuer::Github)
     }
 
+    /// Returns the issuer of Buildkite's tokens.
+    #[must_use]
+    pub fn buildkite_issuer(&self) -> String {
+        self.sigstore.oidc.issuer(Issuer::Buildkite)
+    }
+
     /// Returns the issuer of tokens for e-mail addresses.
     #[must_use]
     pub fn email_issuer(&self) -> String {
@@ -272,6 +278,12 @@ impl Sandbox {
     #[must_use]
     pub fn ambient(&self, identity: &GithubIdentity) -> Vec<(String, String)> {
         self.sigstore.oidc.ambient(identity)
+    }
+
+    /// Returns the environment of a Buildkite job that may ask for tokens of its pipeline, `organization/pipeline`.
+    #[must_use]
+    pub fn buildkite(&self, pipeline: &str) -> Vec<(String, String)> {
+        self.sigstore.oidc.buildkite(pipeline)
     }
 
     /// Returns the trusted root, JSON.

@@ -28,11 +28,15 @@ pub(super) fn subject(spki: &[u8], now: Timestamp, extensions: Vec<Extension>) -
 
 /// Every extension but the SCT.
 pub(super) fn extensions(authority: &Authority, caller: &Caller, spki: &[u8]) -> anyhow::Result<Vec<Extension>> {
+    let uri = |text: &str| anyhow::Ok(GeneralName::UniformResourceIdentifier(Ia5String::new(text)?));
     let name = match caller.issuer {
+        Issuer::Buildkite => uri(&format!(
+            "https://buildkite.com/{}/{}",
+            caller.text("organization_slug")?,
+            caller.text("pipeline_slug")?
+        ))?,
         Issuer::Email => GeneralName::Rfc822Name(Ia5String::new(caller.text("email")?)?),
-        Issuer::Github => {
-            GeneralName::UniformResourceIdentifier(Ia5String::new(&url(caller.text("job_workflow_ref")?))?)
-        }
+        Issuer::Github => uri(&url(caller.text("job_workflow_ref")?))?,
     };
     let mut extensions = vec![
         extension(KEY_USAGE, true, &KeyUsage(KeyUsages::DigitalSignature.into()))?,
@@ -46,6 +50,9 @@ pub(super) fn extensions(authority: &Authority, caller: &Caller, spki: &[u8]) ->
     let mut claims = vec![(1, issuer.to_owned()), (8, issuer.to_owned()), (24, caller.text("sub")?.to_owned())];
     if caller.issuer == Issuer::Github {
         claims.extend(github(caller)?);
+    }
+    if caller.issuer == Issuer::Buildkite {
+        claims.extend(buildkite(caller)?);
     }
     claims.sort();
     for (arc, value) in claims {
@@ -91,6 +98,20 @@ fn github(caller: &Caller) -> anyhow::Result<Vec<(u32, String)>> {
     ];
     claims.extend(claim("environment").ok().map(|environment| (23, environment.to_owned())));
     Ok(claims)
+}
+
+/// Fulcio's templates for Buildkite; the number of a build is no text.
+fn buildkite(caller: &Caller) -> anyhow::Result<Vec<(u32, String)>> {
+    let claim = |name: &str| caller.text(name);
+    let number = caller.claims.get("build_number").context("the token has no claim build_number")?;
+    let (organization, pipeline) = (claim("organization_slug")?, claim("pipeline_slug")?);
+    let run = format!("https://buildkite.com/{organization}/{pipeline}/builds/{number}#{}", claim("job_id")?);
+    Ok(vec![
+        (11, claim("runner_environment")?.to_owned()),
+        (13, claim("build_commit")?.to_owned()),
+        (20, claim("build_source")?.to_owned()),
+        (21, run),
+    ])
 }
 
 fn url(path: &str) -> String {

@@ -248,11 +248,12 @@ async fn the_trust_bundle_is_the_chain_of_certificates() {
 }
 
 #[tokio::test]
-async fn the_configuration_names_both_issuers() {
+async fn the_configuration_names_every_issuer() {
     let sandbox = start();
     let answer: Value = get(&format!("{}/api/v2/configuration", sandbox.fulcio_url())).await.json().await.unwrap();
     let issuers: Vec<_> = answer["issuers"].as_array().unwrap().iter().map(|one| one["issuerUrl"].clone()).collect();
-    assert_eq!(issuers, [json!(sandbox.email_issuer()), json!(sandbox.oidc_issuer())]);
+    let expected = [sandbox.email_issuer(), sandbox.oidc_issuer(), sandbox.buildkite_issuer()];
+    assert_eq!(issuers, expected.map(|issuer| json!(issuer)));
     let health = get(&format!("{}/healthz", sandbox.fulcio_url())).await;
     assert_eq!(health.json::<Value>().await.unwrap(), json!({ "status": "SERVING" }));
 }

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::AUDIENCE;
 use crate::error::SignError;
-use crate::services::{Call, Service, Transport, safe_url};
+use crate::services::{Attempts, Call, Service, Transport, safe_url};
 
 #[derive(Deserialize)]
 struct Answer {
@@ -25,13 +25,15 @@ pub(super) async fn request(transport: &Transport, address: &str, token: &Secret
     let mut bearer = HeaderValue::from_str(&format!("bearer {}", token.expose()))
         .map_err(|_| refused("the request token holds characters that no header can carry"))?;
     bearer.set_sensitive(true);
-    let call = Call { service: Service::IdentityProvider, url: &url, conflict_is_answer: false };
+    let urls = [url];
+    let call = Call { service: Service::IdentityProvider, urls: &urls, conflict_is_answer: false, until: None };
     let answer = transport
-        .send(&call, |client| {
+        .send(&call, &mut Attempts::default(), |client, url| {
             client.get(url.clone()).header(AUTHORIZATION, bearer.clone()).header("accept", "application/json")
         })
         .await?;
-    let answer: Answer = serde_json::from_slice(&answer.body).map_err(|_| call.malformed("no token in the answer"))?;
+    let from = answer.from;
+    let answer: Answer = serde_json::from_slice(&answer.body).map_err(|_| from.malformed("no token in the answer"))?;
     Ok(Secret::new(answer.value))
 }
 
