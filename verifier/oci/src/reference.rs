@@ -1,10 +1,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use oci_spec::distribution::Reference;
-
 use crate::text::{printable, serde_as_text};
 use crate::{Digest, DigestError, limits};
+
+mod grammar;
+
+pub use grammar::GrammarError;
+use grammar::Parts;
 
 /// A repository: registry host, optional port, and path, in canonical form.
 ///
@@ -35,19 +38,22 @@ impl Repository {
         PinnedReference::new(self.clone(), digest)
     }
 
-    fn of(reference: &Reference, typed: &str) -> Result<Self, ReferenceError> {
-        let registry = reference.registry().to_ascii_lowercase();
+    fn of(parts: &Parts<'_>, typed: &str) -> Result<Self, ReferenceError> {
+        let registry = parts.registry.unwrap_or(DOCKER_HUB).to_ascii_lowercase();
         if let Some((_, port)) = registry.split_once(':')
             && !port.parse::<u16>().is_ok_and(|number| number != 0 && number.to_string() == port)
         {
             return Err(ReferenceError::malformed(typed, "the port is not a number from 1 to 65535"));
         }
-        // Split off again here: oci-spec compares the host before it is lower case.
-        let registry = if registry == "index.docker.io" { "docker.io".to_owned() } else { registry };
-        let path = match reference.repository() {
-            path if registry == "docker.io" && !path.contains('/') => format!("library/{path}"),
+        let registry = if registry == "index.docker.io" { DOCKER_HUB.to_owned() } else { registry };
+        let path = match parts.path {
+            path if registry == DOCKER_HUB && !path.contains('/') => format!("library/{path}"),
             path => path.to_owned(),
         };
+        let limit = PATH_CHARACTERS;
+        if path.len() > limit {
+            return Err(ReferenceError::grammar(typed, GrammarError::PathTooLong { limit }));
+        }
         Ok(Self { registry, path })
     }
 }
@@ -56,12 +62,14 @@ impl FromStr for Repository {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // With a digest behind it, what is left in front can only be a name, or a name and a tag.
-        let reference = parse(text, &format!("{text}@sha256:{}", "0".repeat(64)))?;
-        if reference.tag().is_some() {
+        let parts = parse(text)?;
+        if parts.tag.is_some() {
             return Err(ReferenceError::malformed(text, "a repository has no tag"));
         }
-        Self::of(&reference, text)
+        if parts.digest.is_some() {
+            return Err(ReferenceError::malformed(text, "a repository has no digest"));
+        }
+        Self::of(&parts, text)
     }
 }
 
@@ -184,10 +192,10 @@ impl FromStr for ImageReference {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let reference = parse(text, text)?;
-        let repository = Repository::of(&reference, text)?;
-        let tag = reference.tag().map(str::parse).transpose()?;
-        let digest = match reference.digest().map(str::parse).transpose() {
+        let parts = parse(text)?;
+        let repository = Repository::of(&parts, text)?;
+        let tag = parts.tag.map(str::parse).transpose()?;
+        let digest = match parts.digest.map(str::parse).transpose() {
             Ok(digest) => digest,
             Err(source) => return Err(ReferenceError::Digest { text: printable(text, 400), source }),
         };
@@ -195,7 +203,7 @@ impl FromStr for ImageReference {
             (Some(tag), Some(digest)) => Named::TagAndDigest(tag, digest),
             (Some(tag), None) => Named::Tag(tag),
             (None, Some(digest)) => Named::Digest(digest),
-            (None, None) => return Err(ReferenceError::malformed(text, "it names neither tag nor digest")),
+            (None, None) => Named::Tag(Tag("latest".to_owned())),
         };
         Ok(Self { repository, named })
     }
@@ -283,20 +291,24 @@ impl fmt::Debug for PinnedReference {
 
 serde_as_text!(PinnedReference);
 
-/// Parses with the grammar of the distribution project; `typed` is what messages show.
-fn parse(typed: &str, text: &str) -> Result<Reference, ReferenceError> {
-    if typed.chars().nth(limits::REFERENCE_CHARACTERS).is_some() {
+/// Parses with the grammar of the distribution project, within bounds.
+fn parse(text: &str) -> Result<Parts<'_>, ReferenceError> {
+    if text.chars().nth(limits::REFERENCE_CHARACTERS).is_some() {
         return Err(ReferenceError::TooLong { limit: limits::REFERENCE_CHARACTERS });
     }
-    if let Some((scheme, _)) = typed.split_once("://") {
+    if let Some((scheme, _)) = text.split_once("://") {
         return Err(ReferenceError::Scheme { scheme: printable(scheme, 20) });
     }
-    if !typed.is_ascii() {
-        return Err(ReferenceError::malformed(typed, "it has characters outside ASCII"));
+    if !text.is_ascii() {
+        return Err(ReferenceError::malformed(text, "it has characters outside ASCII"));
     }
-    Reference::try_from(text)
-        .map_err(|source| ReferenceError::Grammar { text: printable(typed, 400), source: source.into() })
+    grammar::parse(text).map_err(|source| ReferenceError::grammar(text, source))
 }
+
+/// The registry that a name without one lies in.
+const DOCKER_HUB: &str = "docker.io";
+/// The longest path that registries take.
+const PATH_CHARACTERS: usize = 255;
 
 /// Why text is not a reference.
 #[derive(Debug, thiserror::Error)]
@@ -349,15 +361,14 @@ pub enum ReferenceError {
 }
 
 impl ReferenceError {
+    fn grammar(text: &str, source: GrammarError) -> Self {
+        Self::Grammar { text: printable(text, 400), source }
+    }
+
     fn malformed(text: &str, reason: &'static str) -> Self {
         Self::Malformed { text: printable(text, 400), reason }
     }
 }
-
-/// What the reference grammar objects to.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct GrammarError(#[from] oci_spec::distribution::ParseError);
 
 #[cfg(test)]
 mod tests {
@@ -403,6 +414,8 @@ mod tests {
             "app ",
             "app\n",
             "App",
+            "Octo/app",
+            "LOCALHOST/app",
             "app:",
             "app:.dot",
             "app:tag:tag",
