@@ -328,12 +328,15 @@ impl Signer {
         };
         let outcome = self.sign_and_move(pusher, &assembled, &release, request, &credentials, state, report).await;
         // What holds a manifest that is signed and not tagged yet stays for the run that resumes.
-        if outcome.is_ok() {
-            report.holding_tags_left = tags::release(pusher, held).await;
-        } else {
+        if outcome.is_err() {
             report.holding_tags_left = held.iter().map(tags::Held::reference).collect();
+            return outcome;
         }
-        outcome
+        if held.is_empty() {
+            return Ok(());
+        }
+        report.holding_tags_left = tags::release(pusher, held).await;
+        fail_with(restore(pusher, &assembled, request).await)
     }
 
     #[expect(clippy::too_many_arguments, reason = "one step of one function, which has all of these")]
@@ -460,18 +463,37 @@ async fn place_in(
         let bytes = assembled.bytes.clone();
         let pushed =
             pusher.push_manifest(to, ManifestTarget::Digest(digest), bytes.clone(), media_type::OCI_INDEX).await;
-        pushed.map_err(|source| PublishError::Registry {
-            action: "push the index",
-            what: to.pin(digest).to_string(),
-            source: Box::new(source),
-        })?;
+        let failed = |action: &'static str| {
+            let what = to.pin(digest).to_string();
+            move |source| PublishError::Registry { action, what, source: Box::new(source) }
+        };
+        pushed.map_err(failed("push the index"))?;
         if let Some(prefix) = &request.hold {
             held.extend(tags::hold(pusher, prefix, to, &[(digest, bytes, media_type::OCI_INDEX)]).await?);
         }
+        pusher.registry().wait_for_manifest(&to.pin(digest)).await.map_err(failed("see the index that was pushed,"))?;
         Ok(copied)
     }
     .await;
     (placed, held)
+}
+
+/// Looks whether everything is still there. A registry may take away more than a tag when it is asked to take away a tag.
+async fn restore(pusher: &Pusher, assembled: &Assembled, request: &PublishRequest) -> Vec<PublishError> {
+    let restored = join_all(request.repositories.iter().map(|repository| async move {
+        for entry in &assembled.entries {
+            copy::restore(pusher, entry, repository).await?;
+        }
+        for tag in &request.tags {
+            if tags::target(pusher.registry(), repository, tag).await? == Some(assembled.index.digest) {
+                continue;
+            }
+            let (digest, bytes) = (assembled.index.digest, &assembled.bytes);
+            tags::advance(pusher, (repository, tag), None, (digest, bytes), false).await?;
+        }
+        Ok(())
+    }));
+    restored.await.into_iter().filter_map(Result::err).collect()
 }
 
 /// What every tag points at before anything is done: as an earlier call saw it, where there was one.

@@ -56,3 +56,19 @@ async fn copy_manifest(pusher: &Pusher, entry: &Entry, to: &Repository) -> Resul
     pushed.map_err(failed("push"))?;
     Ok(true)
 }
+
+/// Pushes a manifest again that the repository has lost.
+pub(super) async fn restore(pusher: &Pusher, entry: &Entry, to: &Repository) -> Result<(), PublishError> {
+    let target = to.pin(entry.descriptor.digest);
+    let failed = |action: &'static str| {
+        let what = target.to_string();
+        move |source| PublishError::Registry { action, what, source: Box::new(source) }
+    };
+    if pusher.registry().manifest_exists(&target).await.map_err(failed("look for"))? {
+        return Ok(());
+    }
+    tracing::warn!("{target} went with the tag that held it, pushing it again");
+    let at = ManifestTarget::Digest(entry.descriptor.digest);
+    let pushed = pusher.push_manifest(to, at, entry.raw.bytes.clone(), &entry.raw.media_type).await;
+    pushed.map(|_| ()).map_err(failed("push"))
+}

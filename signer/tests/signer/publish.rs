@@ -295,6 +295,27 @@ async fn manifests_are_held_until_the_release_is_tagged() {
 }
 
 #[tokio::test]
+async fn what_goes_with_a_holding_tag_is_pushed_again() {
+    let job = Job::start();
+    let mut request = job.request();
+    request.hold = HoldPrefix::parse("hold");
+    let registry = job.world.sandbox.registry().clone();
+    let amd64 = job.image.platforms[0].manifest.digest.clone();
+    let lost = amd64.clone();
+    // A registry that takes away the manifest with its tag, and every other tag with the manifest.
+    let deletes = Action::Before(Arc::new(move || {
+        registry.remove_manifest(APP, &lost);
+        registry.remove_tag(APP, "latest");
+    }));
+    let _fault = job.world.sandbox.fault(Fault::new(Service::Registry, deletes).method("DELETE"));
+    let report = job.publish(&request).await.unwrap();
+    let index = report.index.unwrap().digest.to_string();
+    let registry = job.world.sandbox.registry();
+    assert!(registry.get_manifest(APP, &amd64).is_some());
+    assert_eq!(registry.get_manifest(APP, "latest").unwrap().digest, index);
+}
+
+#[tokio::test]
 async fn an_interrupted_release_is_resumed_without_a_second_entry() {
     let job = Job::start();
     let folder = tempfile::tempdir().unwrap();
