@@ -84,6 +84,17 @@ pub enum RegistryError {
         #[source]
         source: reqwest::Error,
     },
+    /// The server does not take our certificate, or wants one and was shown none.
+    #[error("{what}: {to} refuses the client certificate, or asks for one")]
+    ClientCertificate {
+        /// What was asked for.
+        what: String,
+        /// The host.
+        to: String,
+        /// What the server says.
+        #[source]
+        source: reqwest::Error,
+    },
     /// A 401 without a challenge that can be met.
     #[error("{what}: {registry} asks for authentication in no known way")]
     Challenge {
@@ -343,7 +354,8 @@ impl RegistryError {
                 Class::Usage
             }
             Self::Answered { answer } if transient(answer.status) => Class::Unreachable,
-            Self::CredentialHelper { .. }
+            Self::ClientCertificate { .. }
+            | Self::CredentialHelper { .. }
             | Self::CredentialsRejected { .. }
             | Self::Denied { .. }
             | Self::TagImmutable { .. } => Class::Denied,
@@ -381,6 +393,7 @@ impl RegistryError {
             Self::Answered { .. } => "unexpected-answer",
             Self::Certificate { .. } => "certificate-not-trusted",
             Self::Challenge { .. } => "unknown-challenge",
+            Self::ClientCertificate { .. } => "client-certificate-refused",
             Self::CredentialHelper { .. } => "credential-helper",
             Self::CredentialsRejected { .. } => "credentials-rejected",
             Self::Denied { .. } => "access-denied",
@@ -434,6 +447,9 @@ impl RegistryError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::ClientCertificate { .. } => {
+                "show it the right certificate with --registry-cert and --registry-key".to_owned()
+            }
             Self::CredentialHelper { origin, .. } => {
                 format!("mend the helper, take it out of {origin}, or give the credentials by flags")
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, LOCATION};
 use reqwest::{Request, Response, StatusCode};
+use rustls::AlertDescription;
 
 use super::{RegistryOptions, locked};
 use crate::auth::canonical_key;
@@ -141,10 +142,13 @@ impl Transport {
         }
         // The URL may carry a signature; the message names the host.
         let source = error.without_url();
-        if is_about_certificate(&source) {
-            return RegistryError::Certificate { what, to, source };
+        match tls_error(&source) {
+            Some(rustls::Error::InvalidCertificate(_)) => RegistryError::Certificate { what, to, source },
+            Some(rustls::Error::AlertReceived(alert)) if is_about_our_certificate(*alert) => {
+                RegistryError::ClientCertificate { what, to, source }
+            }
+            _ => RegistryError::Unreachable { what, to, source },
         }
-        RegistryError::Unreachable { what, to, source }
     }
 }
 
@@ -168,15 +172,32 @@ pub(crate) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// Returns whether TLS refused the server: another attempt meets the same certificate.
-fn is_about_certificate(error: &(dyn Error + 'static)) -> bool {
+/// Returns what TLS says, where it is the cause.
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-        return matches!(tls, rustls::Error::InvalidCertificate(_));
+        return Some(tls);
     }
     // An I/O error passes over what it wraps when it is asked for its source.
     let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     match wrapped {
-        Some(wrapped) => is_about_certificate(wrapped),
-        None => error.source().is_some_and(is_about_certificate),
+        Some(wrapped) => tls_error(wrapped),
+        None => error.source().and_then(tls_error),
     }
+}
+
+/// Returns whether a server ended the connection over the certificate that it was shown, or not shown: another attempt
+/// meets the same.
+const fn is_about_our_certificate(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::AccessDenied
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRequired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError
+            | AlertDescription::UnknownCA
+            | AlertDescription::UnsupportedCertificate
+    )
 }

@@ -125,3 +125,31 @@ async fn a_proxy_that_is_none_is_an_error_when_the_client_is_built() {
     assert_eq!(error.class(), Class::Usage);
     assert!(!format!("{error:?}").contains("canary"), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_storm_of_interim_answers_ends_with_the_time_of_the_call() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let storm = "HTTP/1.1 100 Continue\r\n\r\n".repeat(64);
+                while client.writable().await.is_ok() {
+                    match client.try_write(storm.as_bytes()) {
+                        Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => break,
+                        _ => tokio::task::yield_now().await,
+                    }
+                }
+            });
+        }
+    });
+    let mut options = patient_options();
+    options.idle_timeout = Duration::from_millis(300);
+    options.total_timeout = Duration::from_secs(1);
+    let registry = Registry::new(options).unwrap();
+    let begun = Instant::now();
+    let pinned = format!("{host}/octo/app@{}", countersign_oci::Digest::of(b"x")).parse().unwrap();
+    let error = registry.manifest(&pinned).await.unwrap_err();
+    assert_eq!(error.class(), Class::Unreachable, "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+}

@@ -76,7 +76,7 @@ impl Registry {
         if is_tag {
             content.tags.insert(reference.to_owned(), digest.clone());
         }
-        let moved = is_tag.then(|| (reference, current));
+        let moved = is_tag.then_some((reference, current));
         content.show_late(&digest, moved, if is_new || is_tag { behaviour.late } else { 0 });
         let reply = Reply::new(StatusCode::CREATED)
             .header(LOCATION, self.location(&format!("/v2/{repository}/manifests/{digest}")))

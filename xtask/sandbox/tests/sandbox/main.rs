@@ -10,6 +10,7 @@ mod oidc;
 mod program;
 mod registry;
 mod registry_auth;
+mod registry_habits;
 mod registry_upload;
 mod rekor_v1;
 mod rekor_v2;
