@@ -1,7 +1,7 @@
 //! The whole loop with the real binaries on the sandbox: sign, verify, install, run, and every refusal.
 //!
 //! It runs four times: with and without the referrers API, with Rekor v1 and v2; beside it a release is published to two registries, and
-//! killed at each of its requests. Each step asserts what it shows, and
+//! killed at its requests. Each step asserts what it shows, and
 //! the table at the end lists them all; one that does not hold fails the task.
 
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub(crate) fn run(flags: &E2eFlags) -> anyhow::Result<()> {
         None => Programs::build()?,
     };
     let folder = tempfile::Builder::new().prefix("countersign-e2e-").tempdir()?;
-    let table = run_all(&programs, folder.path())?;
+    let table = run_all(&programs, folder.path(), flags)?;
     print(&table);
     if flags.keep {
         let kept = folder.keep();
@@ -43,12 +43,12 @@ pub(crate) fn run(flags: &E2eFlags) -> anyhow::Result<()> {
 }
 
 /// Runs every combination at the same time: each has a sandbox and a folder of its own.
-fn run_all(programs: &Programs, folder: &Path) -> anyhow::Result<Table> {
+fn run_all(programs: &Programs, folder: &Path, flags: &E2eFlags) -> anyhow::Result<Table> {
     let combinations = [(true, Rekor::V1), (true, Rekor::V2), (false, Rekor::V1), (false, Rekor::V2)];
     let mut table = Table::default();
     thread::scope(|scope| {
         let run_one = |(referrers_api, rekor)| scope.spawn(move || run_one(programs, folder, referrers_api, rekor));
-        let released = scope.spawn(move || release(programs, folder));
+        let released = scope.spawn(move || release(programs, folder, flags));
         let running: Vec<_> = combinations.into_iter().map(run_one).chain([released]).collect();
         for run in running {
             table.extend(run.join().map_err(|_| anyhow!("a run of the round trip panicked"))??);
@@ -68,9 +68,10 @@ fn run_one(programs: &Programs, folder: &Path, referrers_api: bool, rekor: Rekor
 }
 
 /// A release in two registries, one with the referrers API and one without.
-fn release(programs: &Programs, folder: &Path) -> anyhow::Result<Table> {
+fn release(programs: &Programs, folder: &Path, flags: &E2eFlags) -> anyhow::Result<Table> {
     let mut table = Table::default();
-    publish::run(programs, folder, &mut table.of("two registries, publish")).context("publish")?;
+    let step = if flags.every_request { 1 } else { 7 };
+    publish::run(programs, folder, step, &mut table.of("two registries, publish")).context("publish")?;
     Ok(table)
 }
 

@@ -111,6 +111,10 @@ pub(crate) struct E2eFlags {
     #[arg(long, value_name = "DIR")]
     pub(crate) binaries: Option<PathBuf>,
 
+    /// Kills a release at every request that it makes, not only at every seventh.
+    #[arg(long)]
+    pub(crate) every_request: bool,
+
     /// Keeps the folder with everything that was written, and prints where it is.
     #[arg(long)]
     pub(crate) keep: bool,
