@@ -14,6 +14,6 @@ pub(crate) fn all() -> anyhow::Result<()> {
     run("tests", &mut cargo(&["test", "--locked", "--workspace", "--all-features"]))?;
     let documentation = ["doc", "--locked", "--workspace", "--all-features", "--no-deps"];
     run("documentation", cargo(&documentation).env("RUSTDOCFLAGS", "-D warnings"))?;
-    e2e::run(&E2eFlags { binaries: None, keep: false })?;
+    e2e::run(&E2eFlags { binaries: None, every_request: false, keep: false })?;
     peers::run(&PeersFlags { fast: true, ..PeersFlags::default() })
 }
