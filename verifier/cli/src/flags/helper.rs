@@ -72,7 +72,8 @@ impl Drop for Ended {
 
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::PathBuf;

@@ -133,7 +133,7 @@ impl RegistryFlags {
             (None, _) => {}
         }
         if let Some(registry) = registry {
-            add_cosign(&mut credentials, registry);
+            add_cosign(&mut credentials, registry, environment::cosign_registry);
         }
         for path in environment::credential_files() {
             credentials.extend(files::credentials(&path)?);
@@ -143,8 +143,7 @@ impl RegistryFlags {
 }
 
 /// Cosign's variables: both of a login, else a token.
-fn add_cosign(credentials: &mut Credentials, registry: &str) {
-    let variable = environment::cosign_registry;
+fn add_cosign(credentials: &mut Credentials, registry: &str, variable: impl Fn(&str) -> Option<String>) {
     let credential = match (variable("USERNAME"), variable("PASSWORD"), variable("TOKEN")) {
         (Some(username), Some(password), _) => Credential::Basic { username, password: Secret::new(password) },
         (_, _, Some(token)) => Credential::BearerToken(Secret::new(token)),
@@ -170,4 +169,68 @@ fn proxies() -> Proxies {
     let mut proxies = Proxies::default();
     (proxies.http, proxies.https, proxies.except) = environment::proxies();
     proxies
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags() -> RegistryFlags {
+        RegistryFlags {
+            allow_http_registry: false,
+            registry_username: None,
+            registry_password: None,
+            registry_token: None,
+            registry_ca: Vec::new(),
+            registry_cert: None,
+            registry_key: None,
+            registry_token_server: Vec::new(),
+            registry_map: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn pairs_have_two_sides() {
+        let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        let read = |given: &[&str]| pairs("--registry-map", &texts(given), "write HOST=ADDRESS, such as a=b");
+        assert_eq!(read(&["a=b", "c=d=e"]).unwrap()["c"], "d=e");
+        for bad in ["", "a", "=b", "a="] {
+            let failure = read(&[bad]).unwrap_err();
+            assert!(failure.message.ends_with(": no HOST=ADDRESS"), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn a_client_certificate_is_for_the_registry_of_the_first_reference() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        std::fs::write(&cert, "chain").unwrap();
+        std::fs::write(&key, "canary-key").unwrap();
+        let flags = RegistryFlags { registry_cert: Some(cert), registry_key: Some(key), ..flags() };
+        let options = flags.options(Some("r.example")).unwrap();
+        assert_eq!(options.client_certificates.keys().collect::<Vec<_>>(), ["r.example"]);
+        assert_eq!(options.client_certificates["r.example"].key.expose(), "canary-key");
+        assert!(!format!("{options:?}").contains("canary"));
+        assert!(flags.options(None).unwrap().client_certificates.is_empty());
+        drop(folder);
+        assert_eq!(flags.options(Some("r.example")).unwrap_err().code, "registry-cert-unreadable");
+    }
+
+    #[test]
+    fn cosigns_variables_are_a_login_or_a_token() {
+        let added = |variables: &[(&str, &str)]| {
+            let mut credentials = Credentials::new();
+            let variable =
+                |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+            add_cosign(&mut credentials, "r.example", variable);
+            format!("{credentials:?}")
+        };
+        let (username, password, token) = (("USERNAME", "octo"), ("PASSWORD", "canary"), ("TOKEN", "canary"));
+        assert!(added(&[username, password, token]).contains("Basic"));
+        assert!(added(&[token]).contains("BearerToken") && added(&[username, token]).contains("BearerToken"));
+        for nothing in [&[][..], &[username], &[password]] {
+            assert!(!added(nothing).contains("r.example"), "{nothing:?}");
+        }
+        assert!(!added(&[username, password, token]).contains("canary"));
+    }
 }

@@ -87,7 +87,8 @@ fn is_unsupported(answer: &Answer) -> bool {
 /// Tells a refusal to overwrite a tag from every other one. With a condition, a 412 without further words is about that.
 pub(super) fn explain(error: RegistryError, is_conditional: bool) -> RegistryError {
     let (RegistryError::Answered { answer } | RegistryError::Denied { answer, .. }) = &error else { return error };
-    if !speaks_of_immutability(answer) && !(answer.status == 409 || (answer.status == 412 && !is_conditional)) {
+    let says_it_all = answer.status == 409 || (answer.status == 412 && !is_conditional);
+    if !says_it_all && !speaks_of_immutability(answer) {
         return error;
     }
     let (RegistryError::Answered { answer } | RegistryError::Denied { answer, .. }) = error else { return error };

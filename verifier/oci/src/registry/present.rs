@@ -10,10 +10,12 @@ use crate::{Digest, Repository};
 pub(crate) struct Present {
     blobs: Mutex<HashMap<Repository, HashSet<Digest>>>,
     /// One lock for each blob that is under way: whoever pushes the same waits.
-    under_way: Mutex<HashMap<(Repository, Digest), Arc<tokio::sync::Mutex<()>>>>,
+    under_way: Mutex<HashMap<(Repository, Digest), Turn>>,
     /// Registries that take no blob with the request that opens its session.
     refuses_inline: Mutex<HashSet<String>>,
 }
+
+type Turn = Arc<tokio::sync::Mutex<()>>;
 
 impl Present {
     pub(crate) fn has(&self, repository: &Repository, digest: Digest) -> bool {
