@@ -1,4 +1,4 @@
-//! Signs one file, or one in-toto statement that somebody else wrote, without a registry.
+//! Signs files, and in-toto statements that somebody else wrote, without a registry.
 //!
 //! What comes out is a bundle, verified before anybody sees it: [`SignedBlob`] holds the proof.
 
@@ -50,11 +50,16 @@ pub struct SignedBlob {
 }
 
 impl BlobSigner {
+    /// Gets the certificate that everything in one call is signed with.
+    pub async fn begin(&self) -> Result<BlobSession<'_>, SignError> {
+        let credentials = Credentials::new(&self.services, &self.identity).await?;
+        credentials.certificate().await?;
+        Ok(BlobSession { of: self, credentials })
+    }
+
     /// Signs a file: a message signature, logged as the file's digest.
     pub async fn sign_file(&self, bytes: &[u8]) -> Result<SignedBlob, SignError> {
-        let credentials = Credentials::new(&self.services, &self.identity).await?;
-        let bundle = self.services.sign_file(&credentials, bytes).await?;
-        self.verified(bundle, credentials.signer().await?, Digest::of(bytes)).await
+        self.begin().await?.sign_file(bytes).await
     }
 
     /// Signs a statement byte for byte as it was given.
@@ -92,6 +97,26 @@ impl BlobSigner {
                 Err(reason) => return Err(SignError::BlobRejected { digest, reason: Box::new(reason) }),
             }
         }
+    }
+}
+
+/// One call: files that are signed with one certificate, renewed before it ends, at the same time where the caller likes.
+pub struct BlobSession<'a> {
+    of: &'a BlobSigner,
+    credentials: Credentials,
+}
+
+impl std::fmt::Debug for BlobSession<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BlobSession").finish_non_exhaustive()
+    }
+}
+
+impl BlobSession<'_> {
+    /// Signs a file: a message signature, logged as the file's digest.
+    pub async fn sign_file(&self, bytes: &[u8]) -> Result<SignedBlob, SignError> {
+        let bundle = self.of.services.sign_file(&self.credentials, bytes).await?;
+        self.of.verified(bundle, self.credentials.signer().await?, Digest::of(bytes)).await
     }
 }
 

@@ -54,7 +54,7 @@ impl InputFlags {
                 inputs.reference(&arguments, text).map_err(failed)?;
             } else if !standard_input_is_read {
                 standard_input_is_read = true;
-                inputs.lines(&Origin::new("standard input"), &standard_input()?).map_err(failed)?;
+                inputs.lines(&Origin::new("standard input"), &standard_input(MAX_BYTES)?).map_err(failed)?;
             }
         }
         for (origin, bytes) in read("image-refs", &self.image_refs) {
@@ -82,12 +82,17 @@ fn read<'a>(what: &'a str, paths: &'a [PathBuf]) -> impl Iterator<Item = (Origin
     paths.iter().map(one)
 }
 
-fn standard_input() -> Result<Vec<u8>, Failure> {
+/// Reads standard input up to a bound.
+pub(crate) fn standard_input(limit: u64) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     // One more than is accepted, so that what is too much is seen and refused.
-    std::io::stdin().lock().take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|cause| {
+    std::io::stdin().lock().take(limit + 1).read_to_end(&mut bytes).map_err(|cause| {
         Failure::usage("standard-input-unreadable", format!("cannot read standard input: {cause}"), None)
     })?;
+    if bytes.len() as u64 > limit {
+        let message = format!("standard input has more than {limit} bytes");
+        return Err(Failure::usage("standard-input-too-large", message, None));
+    }
     Ok(bytes)
 }
 

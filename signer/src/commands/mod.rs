@@ -3,13 +3,16 @@
 use clap::{CommandFactory as _, Parser, Subcommand};
 use countersign_cli::{Exit, program};
 
+mod bundle_file;
 mod identity;
 mod inputs;
 mod publish;
 mod record;
 mod report;
+mod service_flags;
 mod setup;
 mod sign;
+mod sign_blob;
 mod verify_command;
 
 /// Signs OCI images where they are built, without keys: an identity token becomes a certificate that lives for minutes.
@@ -24,6 +27,7 @@ pub(crate) struct Arguments {
 enum Command {
     Sign(Box<sign::SignArguments>),
     Publish(Box<publish::PublishArguments>),
+    SignBlob(Box<sign_blob::SignBlobArguments>),
     /// Prints completions for a shell.
     Completions {
         /// The shell.
@@ -35,6 +39,7 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
     match arguments.command {
         Command::Sign(arguments) => program::block_on(sign::run(*arguments)),
         Command::Publish(arguments) => program::block_on(publish::run(*arguments)),
+        Command::SignBlob(arguments) => program::block_on(sign_blob::run(*arguments)),
         Command::Completions { shell } => program::completions(&mut Arguments::command(), shell),
     }
 }

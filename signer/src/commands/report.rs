@@ -6,12 +6,14 @@ use countersign_cli::output::{self, OutputFormat};
 use countersign_cli::{Exit, Failure};
 use countersign_oci::Digest;
 use countersign_signer::SignError;
+use countersign_signer::self_verification::SignerIdentity;
 use countersign_signer::sign::{SignFailure, SignReport, SignedStatement, SignedSubject};
 use serde::Serialize;
 
 use self::github::{GithubFiles, JobReport};
 use super::verify_command::verify_command;
 
+pub(super) mod blob;
 pub(super) mod github;
 pub(super) mod publish;
 mod text;
@@ -109,6 +111,16 @@ struct SignerDocument<'a> {
     github_repository: Option<&'a str>,
 }
 
+impl<'a> SignerDocument<'a> {
+    fn of(signer: &'a SignerIdentity) -> Self {
+        Self {
+            issuer: &signer.issuer,
+            identity: &signer.identity,
+            github_repository: signer.github_repository.as_deref(),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct StatementDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,11 +156,7 @@ fn document<'a>(report: &'a SignReport, verify_command: Option<String>, errors: 
             .iter()
             .map(|image| ImageDocument { reference: image.reference.to_string(), digest: image.digest })
             .collect(),
-        signer: report.signer.as_ref().map(|signer| SignerDocument {
-            issuer: &signer.issuer,
-            identity: &signer.identity,
-            github_repository: signer.github_repository.as_deref(),
-        }),
+        signer: report.signer.as_ref().map(SignerDocument::of),
         annotations: report.annotations.iter().collect(),
         statements: report.statements.iter().map(statement).collect(),
         signed_already: report.signed_already.iter().map(subject).collect(),

@@ -27,6 +27,24 @@ pub(crate) fn command(
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
+/// What a consumer of a file has to run. cosign is what most of them have.
+pub(crate) fn verify_blob_command(file: &Path, bundle: &Path, signer: &SignerIdentity, trust: &TrustFlags) -> String {
+    let path = |path: &Path| path.display().to_string();
+    let mut words = Vec::new();
+    if let (Some(url), Some(root)) = (&trust.tuf_url, &trust.tuf_root) {
+        words.extend(["cosign", "initialize", "--mirror", url, "--root"].map(str::to_owned));
+        words.extend([path(root), "&&".to_owned()]);
+    }
+    words.extend(["cosign", "verify-blob", "--bundle"].map(str::to_owned));
+    words.push(path(bundle));
+    words.extend(identity_flags(signer));
+    if let Some(root) = &trust.trusted_root {
+        words.extend(["--trusted-root".to_owned(), path(root)]);
+    }
+    words.push(path(file));
+    words.iter().map(|word| if word == "&&" { word.clone() } else { quoted(word) }).collect::<Vec<_>>().join(" ")
+}
+
 /// The flags that have to be the same for verifying: which trusted root, and how registries are reached. Credentials are not among them.
 pub(crate) fn consumer_flags(trust: &TrustFlags, registry: &RegistryFlags, signatures: Option<&str>) -> Vec<String> {
     let path = |path: &Path| path.display().to_string();

@@ -14,6 +14,7 @@ mod referrer;
 mod refusals;
 mod repeated;
 mod round_trip;
+mod sign_blob;
 mod signing_config;
 mod statement;
 mod subjects;

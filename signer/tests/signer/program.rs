@@ -10,12 +10,12 @@ use crate::world::{REPOSITORY, World};
 
 pub(crate) struct Job<'a> {
     world: &'a World,
-    folder: tempfile::TempDir,
-    environment: Vec<(String, String)>,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 impl<'a> Job<'a> {
-    fn new(world: &'a World) -> Job<'a> {
+    pub(crate) fn new(world: &'a World) -> Job<'a> {
         Job { world, folder: tempfile::tempdir().unwrap(), environment: Vec::new() }
     }
 
@@ -23,32 +23,44 @@ impl<'a> Job<'a> {
         Job { environment: world.sandbox.ambient(&GithubIdentity::default()), ..Job::new(world) }
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.run_with(arguments, b"")
+    }
+
+    /// Runs the program with something on its standard input.
+    pub(crate) fn run_with(&self, arguments: &[&str], input: &[u8]) -> Output {
+        let input_file = self.folder.path().join("standard-input");
+        std::fs::write(&input_file, input).unwrap();
         Command::new(env!("CARGO_BIN_EXE_countersign-signer"))
             .args(arguments)
             .env_clear()
             .env("HOME", self.folder.path())
             .envs(self.environment.iter().cloned())
+            .stdin(std::fs::File::open(&input_file).unwrap())
             .output()
             .unwrap()
     }
 
     pub(crate) fn sign(&self, further: &[&str]) -> Output {
-        let trust = self.world.sandbox.write_trust(&self.folder.path().join("trust")).unwrap();
         let reference = self.world.reference("octo/app:v1").to_string();
+        self.run_command("sign", &[&[reference.as_str()], further].concat(), b"")
+    }
+
+    /// Runs a command that signs, with the sandbox's services.
+    pub(crate) fn run_command(&self, command: &str, further: &[&str], input: &[u8]) -> Output {
+        let trust = self.world.sandbox.write_trust(&self.folder.path().join("trust")).unwrap();
         let text = |path: &Path| path.to_str().unwrap().to_owned();
         let (root, config) = (text(&trust.trusted_root), text(&trust.signing_config_rekor_v2));
-        let mut arguments = vec!["sign", "--trusted-root", &root, "--signing-config", &config, &reference];
-        arguments.extend(further);
-        self.run(&arguments)
+        let flags = [command, "--trusted-root", &root, "--signing-config", &config];
+        self.run_with(&[&flags[..], further].concat(), input)
     }
 }
 
-fn json(output: &Output) -> Value {
+pub(crate) fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
 }
 
-fn text(bytes: &[u8]) -> &str {
+pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
