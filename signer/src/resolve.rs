@@ -152,7 +152,8 @@ async fn walk(registry: &Registry, named: Named, index_only: bool) -> Result<Vec
 }
 
 async fn read_manifest(registry: &Registry, pinned: &PinnedReference) -> Result<RawManifest, SignError> {
-    registry.manifest(pinned).await.map_err(|source| SignError::Registry {
+    // What was pushed just now may not be visible yet.
+    registry.wait_for_manifest(pinned).await.map_err(|source| SignError::Registry {
         action: "read",
         reference: pinned.to_string(),
         source: Box::new(source),
@@ -179,6 +180,7 @@ async fn probe(registry: &Registry, root: &PinnedReference, walk: &Walk, digest:
     let child = root.repository().pin(digest);
     match registry.manifest_exists(&child).await {
         Ok(true) => Ok(()),
+        Ok(false) if registry.wait_for_manifest(&child).await.is_ok() => Ok(()),
         Ok(false) => Err(SignError::ChildMissing { child, index: walk.parent(digest) }),
         Err(source) => {
             Err(SignError::Registry { action: "look for", reference: child.to_string(), source: Box::new(source) })

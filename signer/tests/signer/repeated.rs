@@ -180,3 +180,16 @@ async fn signatures_may_lie_in_a_repository_of_their_own() {
         assert_eq!(entries(&world), 1);
     }
 }
+
+#[tokio::test]
+async fn a_manifest_that_is_not_visible_just_after_its_push_is_waited_for() {
+    let world = World::start();
+    for hidden in [world.image.digest(), &world.image.platforms[0].manifest.digest] {
+        let late = Fault::new(Service::Registry, Action::status(404)).path(&format!("/manifests/{hidden}")).times(1);
+        let fault = world.sandbox.fault(late);
+        let mut request = world.request(&[&format!("octo/app@{}", world.image.digest())]);
+        request.force = true;
+        sign(&world, &request).await;
+        assert_eq!(fault.hits(), 1);
+    }
+}

@@ -71,7 +71,7 @@ async fn the_certificate_is_asked_for_after_writes_were_proven_and_manifests_see
     let (before, after) = requests.split_at(fulcio);
     let heads = |part: &[sandbox::Request]| part.iter().filter(|request| request.method == "HEAD").count();
     assert_eq!((heads(before), heads(after)), (4, 0));
-    assert!(before.iter().any(|request| request.method == "PUT" && request.path.contains("/blobs/uploads/")));
+    assert!(before.iter().any(|request| request.status == 201 && request.path.contains("/blobs/uploads/")));
     assert!(!before.iter().any(|request| request.path.contains("/manifests/") && request.method == "PUT"));
 }
 

@@ -60,6 +60,7 @@ impl World {
     pub(crate) fn registry(&self) -> Registry {
         let mut options = RegistryOptions::default();
         options.tag_schema_window = Duration::from_millis(250);
+        options.visible_within = Duration::from_millis(300);
         options.retry.attempts = 2;
         options.total_timeout = Duration::from_secs(20);
         Registry::new(options).unwrap()

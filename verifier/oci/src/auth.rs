@@ -105,6 +105,11 @@ impl Authenticator {
         Self { credentials, token_servers, learned: Mutex::default() }
     }
 
+    /// Every secret that this client could have shown to anybody.
+    pub(crate) fn secrets(&self) -> Vec<Secret> {
+        self.credentials.secrets()
+    }
+
     /// Returns what to send, as far as the registry's challenge is known: before the first one, nothing is shown.
     pub(crate) async fn access(&self, transport: &Transport, need: Need<'_>) -> Result<Access, RegistryError> {
         let known = self.known(need);

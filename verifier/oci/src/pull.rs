@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -44,10 +42,10 @@ impl Registry {
         }
     }
 
-    /// Returns a manifest that was pushed just now: where the registry does not show it yet, it is waited for, for at most
-    /// 30 seconds and within the budget.
+    /// Returns a manifest that was pushed just now: where the registry does not show it yet, it is waited for, as long as
+    /// [`RegistryOptions::visible_within`](crate::RegistryOptions::visible_within) says.
     pub async fn wait_for_manifest(&self, pinned: &PinnedReference) -> Result<RawManifest, RegistryError> {
-        let mut patience = self.patience(format!("manifest {pinned}"), VISIBLE_WITHIN);
+        let mut patience = self.patience(format!("manifest {pinned}"), self.0.visible_within);
         loop {
             match self.manifest(pinned).await {
                 Err(absent @ RegistryError::NotFound { .. }) => {
@@ -182,8 +180,5 @@ fn accept_manifests() -> HeaderMap {
     );
     HeaderMap::from_iter([(ACCEPT, accept)])
 }
-
-/// How long a registry may take to show a manifest that it took.
-const VISIBLE_WITHIN: Duration = Duration::from_secs(30);
 
 pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");

@@ -46,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) budget: Option<Budget>,
     pub(crate) total_timeout: Duration,
     pub(crate) tag_schema_window: Duration,
+    pub(crate) visible_within: Duration,
     /// What was learned of the referrers API, by repository.
     referrers_api: Mutex<HashMap<Repository, bool>>,
     /// One lock for each referrers tag that this process writes.
@@ -66,6 +67,7 @@ impl Registry {
             budget: options.budget,
             total_timeout: options.total_timeout,
             tag_schema_window: options.tag_schema_window,
+            visible_within: options.visible_within,
             referrers_api: Mutex::default(),
             tag_locks: Mutex::default(),
             present: Present::default(),

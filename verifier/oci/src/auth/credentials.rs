@@ -1,5 +1,9 @@
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
 use super::docker_config::CredentialsError;
 use super::helper::{CredentialHelper, Helper, RunHelper};
 use crate::Secret;
@@ -74,6 +78,20 @@ impl Credentials {
     pub fn add(&mut self, registry: &str, credential: Credential, origin: impl Into<String>) {
         let entry = Entry { credential, origin: origin.into() };
         self.last().entries.entry(canonical_key(registry)).or_insert(entry);
+    }
+
+    /// Every secret in memory, as it is and as it is sent, whomever it is for: no server's words are shown with one of them in it.
+    pub(crate) fn secrets(&self) -> Vec<Secret> {
+        let entries = self.layers.iter().flat_map(|layer| layer.entries.values());
+        let of_entry = |entry: &Entry| match &entry.credential {
+            Credential::Anonymous => Vec::new(),
+            Credential::Basic { username, password } => {
+                let pair = Zeroizing::new(format!("{username}:{}", password.expose()));
+                vec![password.clone(), Secret::new(STANDARD.encode(pair.as_bytes()))]
+            }
+            Credential::BearerToken(secret) | Credential::IdentityToken(secret) => vec![secret.clone()],
+        };
+        entries.flat_map(of_entry).collect()
     }
 
     /// Adds a helper; `run` runs it, on a thread where it may take its time, when its registry asks for credentials, and

@@ -42,6 +42,8 @@ pub struct RegistryOptions {
     pub total_timeout: Duration,
     /// The `User-Agent`.
     pub user_agent: String,
+    /// How long something that was pushed just now, and is not shown yet, is waited for; where there is a budget, within that.
+    pub visible_within: Duration,
 }
 
 impl Default for RegistryOptions {
@@ -62,6 +64,7 @@ impl Default for RegistryOptions {
             token_servers: BTreeMap::new(),
             total_timeout: Duration::from_secs(60),
             user_agent: USER_AGENT.to_owned(),
+            visible_within: Duration::from_secs(10),
         }
     }
 }
