@@ -157,6 +157,11 @@ mod tests {
 
     use super::*;
 
+    const GITHUB_CLAIMS: &str = r#""iss":"https://token.actions.githubusercontent.com","repository":"o/r","job_workflow_ref":"o/r/.github/workflows/w.yml@refs/heads/main""#;
+    const GITLAB_CLAIMS: &str =
+        r#""iss":"https://gitlab.com","ci_config_ref_uri":"gitlab.com/g/p//.gitlab-ci.yml@refs/heads/main""#;
+    const EMAIL_CLAIMS: &str = r#""iss":"https://i","email":"mona@example.com","email_verified":true"#;
+
     fn token(claims: &str) -> IdentityToken {
         let text = format!(r#"{{"aud":"sigstore","sub":"s","exp":2000000000,{claims}}}"#);
         let text = Secret::new(format!("e30.{}.e30", URL_SAFE_NO_PAD.encode(text)));
@@ -165,22 +170,71 @@ mod tests {
 
     #[test]
     fn a_certificate_for_somebody_else_is_not_the_tokens() {
-        let github = r#""iss":"https://token.actions.githubusercontent.com","repository":"o/r","job_workflow_ref":"o/r/.github/workflows/w.yml@refs/heads/main""#;
+        let (github, gitlab, email) = (GITHUB_CLAIMS, GITLAB_CLAIMS, EMAIL_CLAIMS);
         let enterprise = github.replace("token.actions.githubusercontent.com", "ghe.example/_services/token");
-        let email = r#""iss":"https://i","email":"mona@example.com","email_verified":true"#;
+        let spaces = github.replace("w.yml", "my w\u{e9}.yml");
+        let elsewhere = gitlab.replace("https://gitlab.com", "https://gitlab.example");
         let table = [
             (github, "https://github.com/o/r/.github/workflows/w.yml@refs/heads/main", true),
             (github, "https://github.com/o/r/.github/workflows/w.yml@refs/heads/other", false),
             (github, "https://evil.example/o/r/.github/workflows/w.yml@refs/heads/main", false),
             (github, "mona@example.com", false),
+            (&spaces, "https://github.com/o/r/.github/workflows/my%20w%C3%A9.yml@refs/heads/main", true),
+            (&spaces, "https://github.com/o/r/.github/workflows/my%20w%C3.yml@refs/heads/main", false),
+            (&spaces, "https://github.com/o/r/.github/workflows/my%2", false),
             (&enterprise, "https://ghe.example/o/r/.github/workflows/w.yml@refs/heads/main", true),
             (&enterprise, "https://ghe.example/x/o/r/.github/workflows/w.yml@refs/heads/main", false),
             (email, "mona@example.com", true),
             (email, "lisa@example.com", false),
-            (r#""iss":"https://gitlab.example""#, "https://gitlab.example/g/p//.gitlab-ci.yml@refs/heads/main", true),
+            (gitlab, "https://gitlab.com/g/p//.gitlab-ci.yml@refs/heads/main", true),
+            (gitlab, "https://gitlab.com/g/q//.gitlab-ci.yml@refs/heads/main", false),
+            (&elsewhere, "https://gitlab.example/anything", true),
         ];
         for (claims, name, expected) in table {
             assert_eq!(matches_token(name, &token(claims)), expected, "{claims} {name}");
+        }
+    }
+
+    #[test]
+    fn who_will_sign_is_known_where_the_authoritys_template_is() {
+        let buildkite = r#""iss":"https://agent.buildkite.com","organization_slug":"acme","pipeline_slug":"app""#;
+        let circleci = r#""iss":"https://oidc.circleci.com/org/1f","oidc.circleci.com/project-id":"2a","oidc.circleci.com/pipeline-definition-id":"3b""#;
+        let dex = r#""iss":"https://oauth2.sigstore.dev/auth","email":"mona@example.com","email_verified":true,"federated_claims":{"connector_id":"https://github.com/login/oauth"}"#;
+        let table = [
+            (
+                GITHUB_CLAIMS,
+                "https://token.actions.githubusercontent.com",
+                "https://github.com/o/r/.github/workflows/w.yml@refs/heads/main",
+            ),
+            (GITLAB_CLAIMS, "https://gitlab.com", "https://gitlab.com/g/p//.gitlab-ci.yml@refs/heads/main"),
+            (buildkite, "https://agent.buildkite.com", "https://buildkite.com/acme/app"),
+            (
+                circleci,
+                "https://oidc.circleci.com/org/1f",
+                "https://circleci.com/api/v2/projects/2a/pipeline-definitions/3b",
+            ),
+            (EMAIL_CLAIMS, "https://i", "mona@example.com"),
+            (dex, "https://github.com/login/oauth", "mona@example.com"),
+        ];
+        for (claims, issuer, identity) in table {
+            let expected = token(claims).expected_identity().unwrap();
+            assert_eq!((expected.issuer.as_str(), expected.identity.as_str()), (issuer, identity));
+            let repository = claims.contains("job_workflow_ref").then_some("o/r");
+            assert_eq!(expected.github_repository.as_deref(), repository);
+            assert!(matches_token(identity, &token(claims)), "{identity}");
+        }
+        for unknown in [
+            GITHUB_CLAIMS.replace("token.actions.githubusercontent.com", "ghe.example/_services/token"),
+            GITHUB_CLAIMS.replace("w.yml", "my workflow.yml"),
+            GITHUB_CLAIMS.replace(r#""repository":"o/r","#, ""),
+            GITLAB_CLAIMS.replace("https://gitlab.com", "https://gitlab.example"),
+            buildkite.replace("agent.buildkite.com", "agent.example"),
+            buildkite.replace("organization_slug", "x"),
+            circleci.replace("oidc.circleci.com/project-id", "x"),
+            EMAIL_CLAIMS.replace("true", "false"),
+            r#""iss":"https://i""#.to_owned(),
+        ] {
+            assert_eq!(token(&unknown).expected_identity(), None, "{unknown}");
         }
     }
 }

@@ -142,8 +142,9 @@ fn a_failure_of_any_kind_shows_and_keeps_no_secret() {
     for action in quoting(401, &[&asks]) {
         faults.push((true, Fault::new(Service::Oidc, action)));
     }
-    for action in quoting(403, &[PASSWORD, &basic]) {
-        faults.push((false, Fault::new(Service::Registry, action)));
+    // Whoever is asked for a token is shown the password.
+    for action in quoting(401, &[PASSWORD, &basic]) {
+        faults.push((false, Fault::new(Service::Registry, action).path("/token")));
     }
     for action in quoting(400, &[token]) {
         faults.push((false, Fault::new(Service::RekorV1, action.clone())));
@@ -160,7 +161,7 @@ fn a_failure_of_any_kind_shows_and_keeps_no_secret() {
         for format in ["json", "text"] {
             let what = format!("{fault:?}");
             let _fault = canary.world.sandbox.fault(fault.clone());
-            let output = canary.sign(ambient, &["--output", format, "--force"]);
+            let output = canary.sign(ambient, &["--output", format, "--force", "--timeout", "3s"]);
             assert_ne!(output.status.code(), Some(1), "{output:?}");
             canary.assert_kept(&what, &output);
         }
