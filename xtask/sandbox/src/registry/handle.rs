@@ -145,7 +145,7 @@ impl RegistryHandle {
         let pushed_at = store.requests;
         let unknown = || Manifest::new("application/vnd.oci.image.index.v1+json", Bytes::new(), pushed_at);
         let manifest = store.content(repository).manifests.entry(digest.to_owned()).or_insert_with(unknown);
-        manifest.bytes = bytes.into();
+        manifest.overwrite(bytes.into());
     }
 }
 

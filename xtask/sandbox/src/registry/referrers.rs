@@ -43,10 +43,10 @@ pub(super) fn descriptors(store: &Store, repository: &str, subject: &str, api: R
 }
 
 fn descriptor(digest: &str, manifest: &Manifest, subject: &str, api: ReferrersApi) -> Option<Value> {
-    let document: Value = serde_json::from_slice(&manifest.bytes).ok()?;
-    if document["subject"]["digest"] != *subject {
+    if manifest.subject.as_deref() != Some(subject) {
         return None;
     }
+    let document: Value = serde_json::from_slice(&manifest.bytes).ok()?;
     let mut descriptor = json!({ "mediaType": manifest.media_type, "digest": digest, "size": manifest.bytes.len() });
     let config_type = &document["config"]["mediaType"];
     let artifact_type = match (&document["artifactType"], api) {

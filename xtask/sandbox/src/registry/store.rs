@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 use ring::digest::{SHA256, digest};
+use serde_json::Value;
 
 use super::habits::LateTag;
 
@@ -37,6 +38,8 @@ pub(crate) struct Content {
 pub(crate) struct Manifest {
     pub(crate) media_type: String,
     pub(crate) bytes: Bytes,
+    /// What it says it refers to, noted once: a listing of referrers reads no manifest but its own.
+    pub(super) subject: Option<String>,
     /// How many readers by digest do not see it yet.
     pub(super) hidden: usize,
     /// After how many requests it was pushed.
@@ -45,8 +48,19 @@ pub(crate) struct Manifest {
 
 impl Manifest {
     pub(super) fn new(media_type: &str, bytes: Bytes, pushed_at: u64) -> Manifest {
-        Manifest { media_type: media_type.to_owned(), bytes, hidden: 0, pushed_at }
+        Manifest { media_type: media_type.to_owned(), subject: subject_of(&bytes), bytes, hidden: 0, pushed_at }
     }
+
+    /// Serves other bytes from now on.
+    pub(super) fn overwrite(&mut self, bytes: Bytes) {
+        self.subject = subject_of(&bytes);
+        self.bytes = bytes;
+    }
+}
+
+fn subject_of(bytes: &[u8]) -> Option<String> {
+    let document: Value = serde_json::from_slice(bytes).ok()?;
+    document["subject"]["digest"].as_str().map(str::to_owned)
 }
 
 /// A blob that is still coming.
