@@ -1,6 +1,6 @@
 //! Reads from the registries what the references stand for, before anything is spent.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_oci::{Class, Digest, ImageReference, PinnedReference, RawManifest, Registry, Repository, Tag};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -10,9 +10,11 @@ use crate::sign::{NamedImage, SignRequest};
 use crate::subjects::{Release, Subject, Walk};
 
 /// How many references are read at once.
-const REFERENCES: usize = 8;
-/// How many requests for one reference are under way at once.
-const REQUESTS: usize = 16;
+const REFERENCES: usize = 32;
+/// How many nested indexes of one reference are read at once.
+const INDEXES: usize = 8;
+/// How many manifests, of all references together, are looked for at once: answers without a body.
+const PROBES: usize = 64;
 
 /// What the registries have of the references.
 #[derive(Debug, Default)]
@@ -76,23 +78,42 @@ impl Roots {
     /// Walks each index, and makes sure that every manifest in it exists. An image that fails does not stop the others.
     pub(crate) async fn walk(self, registry: &Registry, index_only: bool) -> Reading {
         let Self { mut reading, named } = self;
-        let walked: Vec<_> = stream::iter(named)
-            .map(|named| async move {
-                let repository = named.pinned.repository().clone();
-                let tags = named.tags.clone();
-                (repository, tags, walk(registry, named, index_only).await)
-            })
-            .buffered(REFERENCES)
-            .collect()
-            .await;
-        for (repository, tags, outcome) in walked {
-            match outcome {
-                Ok(subjects) => reading.release.add(repository, tags, subjects),
+        let walked: Vec<Result<Walk, SignError>> =
+            stream::iter(&named).map(|named| walk(registry, named, index_only)).buffered(REFERENCES).collect().await;
+        let mut absent = if index_only { BTreeMap::new() } else { probe_all(registry, &named, &walked).await };
+        for (position, (named, walk)) in named.into_iter().zip(walked).enumerate() {
+            let repository = named.pinned.repository().clone();
+            match absent.remove(&position).map_or(walk, Err) {
+                Ok(walk) => reading.release.add(repository, named.tags, walk.finish()),
                 Err(failure) => reading.failures.push((repository, failure)),
             }
         }
         reading
     }
+}
+
+/// Looks for everything in the indexes that was not read; one failure for each image that lacks something, by its position.
+async fn probe_all(
+    registry: &Registry,
+    named: &[Named],
+    walked: &[Result<Walk, SignError>],
+) -> BTreeMap<usize, SignError> {
+    let probes = named.iter().zip(walked).enumerate().flat_map(|(position, (named, walk))| {
+        let walk = walk.as_ref().ok();
+        walk.into_iter().flat_map(move |walk| {
+            walk.to_probe().into_iter().map(move |digest| (position, &named.pinned, walk, digest))
+        })
+    });
+    let failures: Vec<(usize, SignError)> = stream::iter(probes.collect::<Vec<_>>())
+        .map(|(position, root, walk, digest)| async move {
+            probe(registry, root, walk, digest).await.err().map(|failure| (position, failure))
+        })
+        .buffered(PROBES)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    // Of several in one image the first stays.
+    failures.into_iter().rev().collect()
 }
 
 /// A manifest in a repository, with every tag that was named for it.
@@ -122,33 +143,29 @@ fn merge(named: &mut Vec<Named>, one: Named) {
     }
 }
 
-async fn walk(registry: &Registry, named: Named, index_only: bool) -> Result<Vec<Subject>, SignError> {
+/// Reads every index in what was named.
+async fn walk(registry: &Registry, named: &Named, index_only: bool) -> Result<Walk, SignError> {
     let Named { pinned, manifest: raw, .. } = named;
     let first = Subject::root(raw.digest, &raw.media_type, raw.bytes.len() as u64, &raw.manifest);
     let mut walk = Walk::start(pinned.clone(), first);
-    if !index_only {
-        walk.read(raw.digest, &raw.manifest)?;
-        loop {
-            let indexes = walk.to_read();
-            if indexes.is_empty() {
-                break;
-            }
-            let read: Vec<(Digest, RawManifest)> = stream::iter(indexes)
-                .map(|digest| read_child(registry, &pinned, &walk, digest))
-                .buffered(REQUESTS)
-                .try_collect()
-                .await?;
-            for (digest, raw) in read {
-                walk.read(digest, &raw.manifest)?;
-            }
-        }
-        stream::iter(walk.to_probe())
-            .map(|digest| probe(registry, &pinned, &walk, digest))
-            .buffered(REQUESTS)
-            .try_collect::<()>()
-            .await?;
+    if index_only {
+        return Ok(walk);
     }
-    Ok(walk.finish())
+    walk.read(raw.digest, &raw.manifest)?;
+    loop {
+        let indexes = walk.to_read();
+        if indexes.is_empty() {
+            return Ok(walk);
+        }
+        let read: Vec<(Digest, RawManifest)> = stream::iter(indexes)
+            .map(|digest| read_child(registry, pinned, &walk, digest))
+            .buffered(INDEXES)
+            .try_collect()
+            .await?;
+        for (digest, raw) in read {
+            walk.read(digest, &raw.manifest)?;
+        }
+    }
 }
 
 async fn read_manifest(registry: &Registry, pinned: &PinnedReference) -> Result<RawManifest, SignError> {
