@@ -11,6 +11,7 @@
 //! | `policy`, `signer`, `window`, `require` | the policy and its parts, each with its own denials |
 //! | `matcher` | exact values and patterns over whole values |
 //! | `source_repository` | whose repository a certificate's name speaks for |
+//! | `gallery_index` | what the signer of a gallery index says of it |
 //! | `facts`, `denial`, `assessment` | what goes in, what comes out |
 //!
 //! Its security lives in `matcher` (a pattern matches the whole value and begins with a literal host and owner), in `signer` (a reusable
@@ -61,6 +62,7 @@ mod document;
 mod draft;
 mod error;
 mod facts;
+mod gallery_index;
 mod matcher;
 mod policy;
 mod require;
@@ -77,5 +79,6 @@ pub use document::GalleryBlock;
 pub use draft::{GithubSpec, SignerSpec};
 pub use error::{Location, PolicyError, YamlConstruct, YamlProblem};
 pub use facts::{Asked, Claims, SignatureFacts, SubjectFacts, TAGS_ANNOTATION};
+pub use gallery_index::{Cutoffs, GALLERY_INDEX_PREDICATE, GalleryIndexError, GalleryIndexTerms, MAX_SERIAL};
 pub use policy::Policy;
 pub use require::{Require, Trust};

@@ -10,6 +10,7 @@ use crate::document::{DenyEntry, Document, GalleryBlock, RequireEntry, TrustEntr
 use crate::draft::{SignerDraft, SignerSpec, Text, place, text};
 use crate::error::{Location, PolicyError};
 use crate::facts::{Asked, SignatureFacts};
+use crate::gallery_index::Cutoffs;
 use crate::require::{Deny, Require, Trust};
 use crate::signer::Signer;
 use crate::window::Window;
@@ -129,6 +130,17 @@ impl Policy {
         for (key, value) in more.annotations {
             policy.require.annotations.entry(key).or_insert(value);
         }
+        policy
+    }
+
+    /// Returns this policy with what a gallery index withdraws: the later cutoff counts, and what either denies is denied. What this policy
+    /// refuses, it refuses still.
+    #[must_use]
+    pub fn tightened(&self, cutoffs: &Cutoffs) -> Self {
+        let mut policy = self.clone();
+        policy.window.not_before = self.window.not_before.max(cutoffs.not_before);
+        policy.deny.digests.extend(cutoffs.denied_digests.iter().cloned());
+        policy.deny.log_entries.extend(cutoffs.denied_log_entries.iter().cloned());
         policy
     }
 
@@ -271,7 +283,7 @@ fn trust(entry: Spanned<TrustEntry>, root: &Location) -> Result<Trust, PolicyErr
     })
 }
 
-fn is_digest(text: &str) -> bool {
+pub(crate) fn is_digest(text: &str) -> bool {
     text.strip_prefix("sha256:")
         .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')))
 }

@@ -7,7 +7,7 @@
 //! * [`image_index`]: the index of a release, built from what the jobs of its platforms pushed; pure
 //! * [`inputs`]: what release tools say was built; pure
 //! * [`subjects`], [`statement`], [`referrer`]: what is signed and how it is stored, pure and byte for byte
-//! * [`blob`]: the same for one file, or a statement that somebody else wrote
+//! * [`blob`]: the same for files, or a statement that somebody else wrote; [`signed_index`]: what is said of a gallery index, pure
 //! * [`identity`]: the identity token; [`services`]: certificate authority, log and timestamp authority
 //! * [`self_verification`]: each bundle is judged as its consumers will judge it, before anybody sees it
 //! * [`error`]: what can go wrong, and who has to act
@@ -54,6 +54,7 @@ mod resolve;
 pub mod self_verification;
 pub mod services;
 pub mod sign;
+pub mod signed_index;
 mod signing;
 pub mod state;
 pub mod statement;

@@ -22,7 +22,7 @@ pub const TAGS_ANNOTATION: &str = "dev.countersign.tags";
 const RESERVED_PREFIX: &str = "dev.countersign.";
 /// Peers stop at 1,024 subjects; a round number below it keeps room.
 const SUBJECTS_PER_STATEMENT: usize = 1_000;
-const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
+pub(crate) const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 
 /// How subjects are spread over statements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -162,6 +162,17 @@ pub fn plan(release: &Release, form: StatementForm) -> Vec<PlannedStatement> {
         StatementForm::Digest => by_digest(images.flatten()),
     };
     groups.into_iter().map(merge_duplicates).flat_map(|subjects| split(&subjects)).collect()
+}
+
+/// Appends a predicate, which is JSON already and stays byte for byte, to what a statement says before it.
+pub(crate) fn with_predicate(head: &impl Serialize, predicate: &str) -> Vec<u8> {
+    let mut statement = serde_json::to_vec(head).expect("strings and maps with string keys always serialise");
+    debug_assert_eq!(statement.last(), Some(&b'}'), "what comes before a predicate is an object");
+    statement.pop();
+    statement.extend_from_slice(b",\"predicate\":");
+    statement.extend_from_slice(predicate.as_bytes());
+    statement.push(b'}');
+    statement
 }
 
 fn by_digest(subjects: impl Iterator<Item = BoundSubject>) -> Vec<Vec<BoundSubject>> {

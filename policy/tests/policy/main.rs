@@ -6,6 +6,7 @@ mod binding;
 mod canonical;
 mod claims;
 mod gallery_block;
+mod gallery_index;
 mod identities;
 mod loading;
 mod patterns;

@@ -13,6 +13,7 @@ mod service_flags;
 mod setup;
 mod sign;
 mod sign_blob;
+mod sign_index;
 mod verify_command;
 
 /// Signs OCI images where they are built, without keys: an identity token becomes a certificate that lives for minutes.
@@ -28,6 +29,7 @@ enum Command {
     Sign(Box<sign::SignArguments>),
     Publish(Box<publish::PublishArguments>),
     SignBlob(Box<sign_blob::SignBlobArguments>),
+    SignIndex(Box<sign_index::SignIndexArguments>),
     /// Prints completions for a shell.
     Completions {
         /// The shell.
@@ -40,6 +42,7 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
         Command::Sign(arguments) => program::block_on(sign::run(*arguments)),
         Command::Publish(arguments) => program::block_on(publish::run(*arguments)),
         Command::SignBlob(arguments) => program::block_on(sign_blob::run(*arguments)),
+        Command::SignIndex(arguments) => program::block_on(sign_index::run(*arguments)),
         Command::Completions { shell } => program::completions(&mut Arguments::command(), shell),
     }
 }

@@ -27,22 +27,36 @@ pub(crate) fn command(
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
+/// A file, and the bundle beside it.
+pub(crate) struct SignedFile<'a> {
+    pub(crate) file: &'a Path,
+    pub(crate) bundle: &'a Path,
+    /// The type of the statement that is about it; absent where the file itself is signed.
+    pub(crate) predicate_type: Option<&'a str>,
+}
+
 /// What a consumer of a file has to run. cosign is what most of them have.
-pub(crate) fn verify_blob_command(file: &Path, bundle: &Path, signer: &SignerIdentity, trust: &TrustFlags) -> String {
+pub(crate) fn verify_blob_command(signed: &SignedFile<'_>, signer: &SignerIdentity, trust: &TrustFlags) -> String {
     let path = |path: &Path| path.display().to_string();
-    let mut words = Vec::new();
-    if let (Some(url), Some(root)) = (&trust.tuf_url, &trust.tuf_root) {
-        words.extend(["cosign", "initialize", "--mirror", url, "--root"].map(str::to_owned));
-        words.extend([path(root), "&&".to_owned()]);
+    let mut flags = Flags::default();
+    if let Some(predicate_type) = signed.predicate_type {
+        flags.add("--type", predicate_type.to_owned());
     }
-    words.extend(["cosign", "verify-blob", "--bundle"].map(str::to_owned));
-    words.push(path(bundle));
-    words.extend(identity_flags(signer));
+    flags.add("--bundle", path(signed.bundle));
+    flags.0.extend(identity_flags(signer));
     if let Some(root) = &trust.trusted_root {
-        words.extend(["--trusted-root".to_owned(), path(root)]);
+        flags.add("--trusted-root", path(root));
     }
-    words.push(path(file));
-    words.iter().map(|word| if word == "&&" { word.clone() } else { quoted(word) }).collect::<Vec<_>>().join(" ")
+    flags.0.push(path(signed.file));
+    let command = if signed.predicate_type.is_some() { "verify-blob-attestation" } else { "verify-blob" };
+    let words: Vec<String> = flags.0.iter().map(|word| quoted(word)).collect();
+    let verify = format!("cosign {command} {}", words.join(" "));
+    match (&trust.tuf_url, &trust.tuf_root) {
+        (Some(url), Some(root)) => {
+            format!("cosign initialize --mirror {} --root {} && {verify}", quoted(url), quoted(&path(root)))
+        }
+        _ => verify,
+    }
 }
 
 /// The flags that have to be the same for verifying: which trusted root, and how registries are reached. Credentials are not among them.

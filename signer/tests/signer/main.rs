@@ -15,6 +15,7 @@ mod refusals;
 mod repeated;
 mod round_trip;
 mod sign_blob;
+mod sign_index;
 mod signing_config;
 mod statement;
 mod subjects;
