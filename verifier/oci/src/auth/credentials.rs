@@ -27,6 +27,20 @@ pub enum Credential {
     IdentityToken(Secret),
 }
 
+impl Credential {
+    /// What of it is secret, as it is and as it is sent.
+    fn secrets(&self) -> Vec<Secret> {
+        match self {
+            Self::Anonymous => Vec::new(),
+            Self::Basic { username, password } => {
+                let pair = Zeroizing::new(format!("{username}:{}", password.expose()));
+                vec![password.clone(), Secret::new(STANDARD.encode(pair.as_bytes()))]
+            }
+            Self::BearerToken(secret) | Self::IdentityToken(secret) => vec![secret.clone()],
+        }
+    }
+}
+
 /// Credentials by registry, in memory: made by the caller of flags and files, never read from anywhere by this crate.
 ///
 /// The key is the exact registry host with its port; `docker.io`, `index.docker.io`, `registry-1.docker.io` and
@@ -82,16 +96,9 @@ impl Credentials {
 
     /// Every secret in memory, as it is and as it is sent, whomever it is for: no server's words are shown with one of them in it.
     pub(crate) fn secrets(&self) -> Vec<Secret> {
-        let entries = self.layers.iter().flat_map(|layer| layer.entries.values());
-        let of_entry = |entry: &Entry| match &entry.credential {
-            Credential::Anonymous => Vec::new(),
-            Credential::Basic { username, password } => {
-                let pair = Zeroizing::new(format!("{username}:{}", password.expose()));
-                vec![password.clone(), Secret::new(STANDARD.encode(pair.as_bytes()))]
-            }
-            Credential::BearerToken(secret) | Credential::IdentityToken(secret) => vec![secret.clone()],
-        };
-        entries.flat_map(of_entry).collect()
+        let kept = self.layers.iter().flat_map(|layer| layer.entries.values()).map(|entry| entry.credential.clone());
+        let helpers = self.layers.iter().flat_map(|layer| layer.helpers.values().chain(&layer.store));
+        kept.chain(helpers.flat_map(Helper::known)).flat_map(|credential| credential.secrets()).collect()
     }
 
     /// Adds a helper; `run` runs it, on a thread where it may take its time, when its registry asks for credentials, and

@@ -98,6 +98,12 @@ impl Helper {
         Ok(credential.map(|credential| Found { key: format!("{server} {}", origin()), credential, origin: origin() }))
     }
 
+    /// Returns what it has given so far.
+    pub(super) fn known(&self) -> Vec<Credential> {
+        let answers = locked(&self.answers);
+        answers.values().filter_map(|answer| answer.get()?.clone().ok()?).collect()
+    }
+
     async fn ask(&self, server: String) -> Result<Option<Credential>, HelperFailure> {
         tracing::debug!(helper = self.name, server, "asking the credential helper");
         let (run, name) = (self.run.clone(), self.name.clone());

@@ -41,6 +41,7 @@ fn world(total: Duration) -> (World, Pauses, Budget) {
         |_| {},
         |options, _| {
             options.budget = Some(of_client);
+            options.visible_within = Duration::from_secs(30);
             options.retry.first_pause = Duration::from_millis(200);
             options.retry.longest_pause = Duration::from_secs(30);
         },
@@ -135,7 +136,7 @@ async fn an_attempt_that_hangs_is_given_up_by_the_clock_on_the_wall() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_stays_away_is_waited_for_half_a_minute() {
+async fn a_manifest_that_stays_away_is_waited_for_as_long_as_the_options_say() {
     let (world, time, _) = world(10 * MINUTE);
     world.put_index("v1");
     let pinned = world.repository.pin(Digest::of(b"absent"));

@@ -7,7 +7,7 @@ use countersign_oci::{Class, Credential, Credentials, RegistryError, Secret};
 use futures_util::future::join_all;
 use sandbox::Auth;
 
-use crate::support::World;
+use crate::support::{World, answer};
 
 const PASSWORD: &str = "canary-helper-4711";
 
@@ -210,4 +210,16 @@ async fn an_identity_token_of_a_helper_is_exchanged() {
     let requests = world.sandbox.requests();
     let exchange = requests.iter().find(|one| one.path == "/token" && one.method == "POST").unwrap();
     assert!(String::from_utf8(exchange.body.to_vec()).unwrap().contains("refresh_token=refresh-token"));
+}
+
+#[tokio::test]
+async fn a_registry_that_quotes_what_a_helper_gave_its_token_server_is_not_quoted() {
+    let asked = Asked::default();
+    let world = world(bearer(), false, FOR_HOST, &asked.helper(login));
+    let pinned = world.put_index("v1");
+    assert!(world.registry.manifest(&pinned).await.is_ok());
+    let body = format!(r#"{{"errors":[{{"code":"UNKNOWN","message":"no {PASSWORD} here"}}]}}"#);
+    let _quoting = world.fault("/manifests/", answer(400, &body, &[]));
+    let error = world.registry.manifest(&pinned).await.unwrap_err();
+    assert!(error.to_string().contains("no [redacted] here"), "{error}");
 }
