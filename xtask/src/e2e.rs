@@ -1,8 +1,8 @@
 //! The whole loop with the real binaries on the sandbox: sign, verify, install, run, and every refusal.
 //!
 //! It runs four times: with and without the referrers API, with Rekor v1 and v2; beside it a release is published to two registries, and
-//! killed at its requests. Each step asserts what it shows, and
-//! the table at the end lists them all; one that does not hold fails the task.
+//! killed at its requests, and the composite action and the reusable workflow are played with their own shell steps. Each step asserts
+//! what it shows, and the table at the end lists them all; one that does not hold fails the task.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,6 +10,7 @@ use std::thread;
 
 use anyhow::{Context as _, anyhow, bail};
 
+mod action;
 pub(crate) mod gallery;
 mod publish;
 mod refusals;
@@ -49,7 +50,8 @@ fn run_all(programs: &Programs, folder: &Path, flags: &E2eFlags) -> anyhow::Resu
     thread::scope(|scope| {
         let run_one = |(referrers_api, rekor)| scope.spawn(move || run_one(programs, folder, referrers_api, rekor));
         let released = scope.spawn(move || release(programs, folder, flags));
-        let running: Vec<_> = combinations.into_iter().map(run_one).chain([released]).collect();
+        let played = scope.spawn(move || action::run(programs, folder).context("the action"));
+        let running: Vec<_> = combinations.into_iter().map(run_one).chain([released, played]).collect();
         for run in running {
             table.extend(run.join().map_err(|_| anyhow!("a run of the round trip panicked"))??);
         }

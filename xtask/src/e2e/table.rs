@@ -54,6 +54,10 @@ impl Rows<'_> {
         let outcome = outcome.map_err(|error| format!("{error:#}"));
         let mark = if outcome.is_ok() { "ok  " } else { "FAIL" };
         eprintln!("   {mark} {}: {step}", self.place);
+        if let Err(error) = &outcome {
+            // The table is not printed where another run cannot go on.
+            eprintln!("{error}");
+        }
         self.table.rows.push(Row { place: self.place.clone(), step: step.to_owned(), outcome });
     }
 }
