@@ -11,7 +11,7 @@ use crate::error::SignError;
 use crate::existing::place;
 use crate::referrer::ReferrerManifest;
 use crate::services::SignedBundle;
-use crate::statement::{BoundSubject, PlannedStatement};
+use crate::statement::{BoundSubject, PREDICATE_TYPE, PlannedStatement};
 
 /// How many pushes are under way at once.
 const PARALLEL: usize = 32;
@@ -23,6 +23,14 @@ pub(crate) struct Verified {
     pub(crate) bundle: SignedBundle,
     /// The time that the referrer manifests name: a call that is repeated with the same bundle writes the same manifests.
     pub(crate) created: Timestamp,
+    /// What kind of statement it is.
+    pub(crate) predicate_type: String,
+}
+
+impl Verified {
+    pub(crate) fn signature(statement: PlannedStatement, bundle: SignedBundle, created: Timestamp) -> Self {
+        Self { statement, bundle, created, predicate_type: PREDICATE_TYPE.to_owned() }
+    }
 }
 
 /// What came of attaching: for each statement and subject the referrer manifest, where it is in place, and everything that failed.
@@ -114,8 +122,8 @@ async fn push_manifests(
     let wanted: Vec<_> = wanted.filter(|(position, _, bound)| in_place(*position, bound)).collect();
     let outcomes: Vec<_> = stream::iter(wanted)
         .map(|(position, subject, bound)| async move {
-            let Verified { bundle, created, .. } = &verified[position];
-            let manifest = ReferrerManifest::new(&bound.subject, &bundle.json, *created);
+            let Verified { bundle, created, predicate_type, .. } = &verified[position];
+            let manifest = ReferrerManifest::of(&bound.subject, predicate_type, &bundle.json, *created);
             let reference = place(&bound.reference(), signatures);
             let pushed = push_manifest(pusher, &reference, &manifest).await?;
             Ok(InPlace { position, subject, reference, manifest, pushed })

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use countersign_oci::http::Budget;
 use countersign_oci::{Digest, limits};
+use countersign_policy::Policy;
 use countersign_verifier::Verifier;
 use countersign_verifier::blob::{Artifact, ExpectedSigner, VerifiedBlob};
 use countersign_verifier::reason::Reason;
@@ -73,7 +75,6 @@ impl BlobSigner {
         self.verified(bundle, credentials.signer().await?, subject).await
     }
 
-    /// Verifies a new bundle as its consumers will. Waits up to a minute where this machine's clock is behind the services'.
     async fn verified(
         &self,
         bundle: SignedBundle,
@@ -81,21 +82,32 @@ impl BlobSigner {
         digest: Digest,
     ) -> Result<SignedBlob, SignError> {
         let policy = signer.policy()?;
-        let started = self.services.budget().now();
-        loop {
-            let now = self.services.budget().now();
-            let judged =
-                self.verifier.verify_blob(Artifact::Digest(digest), &bundle.json, ExpectedSigner::Policy(&policy), now);
-            match judged {
-                Ok(proof) => return Ok(SignedBlob { bundle, signer, proof }),
-                Err(Reason::ClockBehind { time, .. })
-                    if time.duration_since(started) <= LONGEST_WAIT
-                        && wait_for(time, now, self.services.budget()).await => {}
-                Err(reason @ (Reason::ClockBehind { .. } | Reason::RootNotBegun { .. })) => {
-                    return Err(SignError::BlobUndecided { digest, reason: Box::new(reason) });
-                }
-                Err(reason) => return Err(SignError::BlobRejected { digest, reason: Box::new(reason) }),
+        let proof = prove(&self.verifier, self.services.budget(), &policy, digest, &bundle).await?;
+        Ok(SignedBlob { bundle, signer, proof })
+    }
+}
+
+/// Verifies that a new bundle is about a digest, as its consumers will. Waits up to a minute where this machine's clock is behind the
+/// services'.
+pub(crate) async fn prove(
+    verifier: &Verifier,
+    budget: &Budget,
+    policy: &Policy,
+    digest: Digest,
+    bundle: &SignedBundle,
+) -> Result<VerifiedBlob, SignError> {
+    let started = budget.now();
+    loop {
+        let now = budget.now();
+        let judged = verifier.verify_blob(Artifact::Digest(digest), &bundle.json, ExpectedSigner::Policy(policy), now);
+        match judged {
+            Ok(proof) => return Ok(proof),
+            Err(Reason::ClockBehind { time, .. })
+                if time.duration_since(started) <= LONGEST_WAIT && wait_for(time, now, budget).await => {}
+            Err(reason @ (Reason::ClockBehind { .. } | Reason::RootNotBegun { .. })) => {
+                return Err(SignError::BlobUndecided { digest, reason: Box::new(reason) });
             }
+            Err(reason) => return Err(SignError::BlobRejected { digest, reason: Box::new(reason) }),
         }
     }
 }

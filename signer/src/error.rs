@@ -519,6 +519,9 @@ impl SignError {
             }
             Self::SeveralStatements { .. } => "sign one image, or everything in one statement with --statement release",
             Self::ServiceUntrusted { .. } => "trust its certificate authority with --registry-ca",
+            Self::StatementTooLarge { .. } => {
+                "verifiers read bundles of up to 1 MiB: sign fewer references in one statement (--statement digest); of a large document attest its digest and address"
+            }
             Self::SigningConfigUnusable { problem: ConfigProblem::TimestampRequired, .. } => {
                 "add a timestamp authority to the signing config, or use a Rekor v1 log"
             }

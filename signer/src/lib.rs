@@ -6,6 +6,7 @@
 //! * [`publish`]: a release: built, pushed by digest, signed, verified, and only then tagged
 //! * [`image_index`]: the index of a release, built from what the jobs of its platforms pushed; pure
 //! * [`inputs`]: what release tools say was built; pure
+//! * [`predicate`]: what an attestation says of it; pure
 //! * [`subjects`], [`statement`], [`referrer`]: what is signed and how it is stored, pure and byte for byte
 //! * [`blob`]: the same for files, or a statement that somebody else wrote; [`signed_index`]: what is said of a gallery index, pure
 //! * [`identity`]: the identity token; [`services`]: certificate authority, log and timestamp authority
@@ -41,6 +42,7 @@
 //! ```
 
 mod attach;
+mod attest;
 pub mod blob;
 mod demand;
 pub mod error;
@@ -48,6 +50,7 @@ mod existing;
 pub mod identity;
 pub mod image_index;
 pub mod inputs;
+pub mod predicate;
 pub mod publish;
 pub mod referrer;
 mod resolve;

@@ -29,12 +29,17 @@ pub struct ReferrerManifest {
 }
 
 impl ReferrerManifest {
+    /// Lays out the manifest of a signature.
+    pub fn new(subject: &Subject, bundle: &[u8], created: Timestamp) -> Self {
+        Self::of(subject, PREDICATE_TYPE, bundle, created)
+    }
+
     /// Lays out the manifest for one subject. The key order, `config.artifactType` and all three annotations are cosign's; different
     /// commands of it read different ones.
-    pub fn new(subject: &Subject, bundle: &[u8], created: Timestamp) -> Self {
+    pub fn of(subject: &Subject, predicate_type: &str, bundle: &[u8], created: Timestamp) -> Self {
         let annotations = BTreeMap::from([
             (CONTENT.to_owned(), "dsse-envelope".to_owned()),
-            (PREDICATE.to_owned(), PREDICATE_TYPE.to_owned()),
+            (PREDICATE.to_owned(), predicate_type.to_owned()),
             (CREATED.to_owned(), created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
         ]);
         let document = ManifestDocument {

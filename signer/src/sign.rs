@@ -13,13 +13,14 @@ use crate::attach;
 use crate::error::SignError;
 use crate::existing;
 use crate::identity::IdentitySource;
+use crate::predicate::Predicate;
 use crate::resolve::{self, Reading};
 use crate::self_verification::SignerIdentity;
 use crate::services::{Credentials, Services};
 use crate::signing::{Terms, describe};
 use crate::state::StateFile;
 use crate::statement::{self, Annotations, BoundSubject, PlannedStatement, StatementForm};
-use crate::subjects::Subject;
+use crate::subjects::{Release, Subject};
 
 /// Bytes of a statement. In base64, with the certificate and the log entry beside it, it has to stay below the mebibyte that verifiers
 /// read of a bundle.
@@ -220,7 +221,7 @@ pub async fn plan(registry: &Registry, request: &SignRequest) -> Result<SignRepo
     let roots = resolve::roots(registry, request).await;
     let reading = roots.walk(registry, request.index_only).await;
     let (images, release) = reading.complete().map_err(SignFailure::new)?;
-    let payloads = payloads(statement::plan(&release, request.form), &request.annotations)?;
+    let payloads = payloads(statement::plan(&release, request.form), &request.annotations, None)?;
     if request.one_statement && payloads.len() > 1 {
         return Err(SignError::SeveralStatements { count: payloads.len() }.into());
     }
@@ -252,20 +253,8 @@ impl Signer {
         request: &SignRequest,
         state: Option<&StateFile>,
     ) -> Result<SignReport, SignFailure> {
-        request.check()?;
         let pusher = Pusher::new(self.registry.clone());
-        let credentials = Credentials::new(&self.services, &self.identity);
-        let (ready, credentials) = join(self.prepare(&pusher, request), credentials).await;
-        let Ready { reading, unwritable, referred } = ready;
-        let ((images, release), credentials) = match (reading.complete(), credentials) {
-            (Ok(read), Ok(credentials)) if unwritable.is_empty() => (read, credentials),
-            (read, credentials) => {
-                let mut errors = read.err().unwrap_or_default();
-                errors.extend(unwritable);
-                errors.extend(credentials.err());
-                return Err(SignFailure::new(errors));
-            }
-        };
+        let Ready { images, release, referred, credentials } = self.ready(&pusher, request).await?;
         let terms = Terms {
             form: request.form,
             one_statement: request.one_statement,
@@ -284,9 +273,28 @@ impl Signer {
         }
     }
 
+    /// Finds out everything that has to be known before anything is spent, or all that keeps it from being spent.
+    pub(crate) async fn ready(&self, pusher: &Pusher, request: &SignRequest) -> Result<Ready, SignFailure> {
+        request.check()?;
+        let credentials = Credentials::new(&self.services, &self.identity);
+        let (prepared, credentials) = join(self.prepare(pusher, request), credentials).await;
+        let Prepared { reading, unwritable, referred } = prepared;
+        match (reading.complete(), credentials) {
+            (Ok((images, release)), Ok(credentials)) if unwritable.is_empty() => {
+                Ok(Ready { images, release, referred, credentials })
+            }
+            (read, credentials) => {
+                let mut errors = read.err().unwrap_or_default();
+                errors.extend(unwritable);
+                errors.extend(credentials.err());
+                Err(SignFailure::new(errors))
+            }
+        }
+    }
+
     /// Reads what the references stand for. While it looks for what is in the indexes, it proves that it can write beside them, and
     /// looks which of them have referrers.
-    async fn prepare(&self, pusher: &Pusher, request: &SignRequest) -> Ready {
+    async fn prepare(&self, pusher: &Pusher, request: &SignRequest) -> Prepared {
         let roots = resolve::roots(&self.registry, request).await;
         let signatures = request.signature_repository.as_ref();
         let repositories = match signatures {
@@ -304,12 +312,21 @@ impl Signer {
             existing::referred(&self.registry, pinned, signatures),
         )
         .await;
-        Ready { reading, unwritable, referred }
+        Prepared { reading, unwritable, referred }
     }
 }
 
 /// What is known before anything is spent.
-struct Ready {
+pub(crate) struct Ready {
+    pub(crate) images: Vec<NamedImage>,
+    pub(crate) release: Release,
+    /// The roots that have referrers.
+    referred: BTreeSet<PinnedReference>,
+    pub(crate) credentials: Credentials,
+}
+
+/// What the registries said.
+struct Prepared {
     reading: Reading,
     unwritable: Vec<SignError>,
     referred: BTreeSet<PinnedReference>,
@@ -334,12 +351,17 @@ pub(crate) struct Payload {
     pub(crate) bytes: Vec<u8>,
 }
 
+/// Lays out statements: signatures, or attestations where something is said beside.
 pub(crate) fn payloads(
     statements: Vec<PlannedStatement>,
     annotations: &Annotations,
+    predicate: Option<&Predicate>,
 ) -> Result<Vec<Payload>, SignError> {
     let payload = |statement: PlannedStatement| {
-        let bytes = statement.to_bytes(annotations);
+        let bytes = match predicate {
+            Some(predicate) => statement.to_bytes_saying(annotations, predicate),
+            None => statement.to_bytes(annotations),
+        };
         if bytes.len() > MAX_STATEMENT {
             return Err(SignError::StatementTooLarge { size: bytes.len(), limit: MAX_STATEMENT });
         }

@@ -50,7 +50,7 @@ impl Signer {
     ) -> Result<SignReport, SignFailure> {
         let planned = statement::plan(release, terms.form);
         // Too large statements are refused before anything is asked for.
-        let count = payloads(planned.clone(), terms.annotations)?.len();
+        let count = payloads(planned.clone(), terms.annotations, None)?.len();
         if terms.one_statement && count > 1 {
             return Err(SignError::SeveralStatements { count }.into());
         }
@@ -131,7 +131,7 @@ impl Signer {
                     for bound in &statement.subjects {
                         wanted.remove(&bound.reference());
                     }
-                    kept.push(Verified { statement, bundle: one.bundle, created: one.created });
+                    kept.push(Verified::signature(statement, one.bundle, one.created));
                 }
                 Err(problem) => {
                     tracing::warn!(%problem, "a bundle that an earlier run kept does not hold, signing again");
@@ -154,7 +154,7 @@ impl Signer {
         terms: &Terms<'_>,
     ) -> Result<Vec<Verified>, SignFailure> {
         let check = &self.check(demand);
-        let outcomes: Vec<Result<Verified, SignError>> = stream::iter(payloads(statements, terms.annotations)?)
+        let outcomes: Vec<Result<Verified, SignError>> = stream::iter(payloads(statements, terms.annotations, None)?)
             .map(|payload| self.bundle(credentials, check, payload, terms.state))
             .buffered(PARALLEL)
             .collect()
@@ -187,7 +187,7 @@ impl Signer {
                 state.record_bundle(&subjects, created, &bundle);
             }
             match check.verify(&statement, &bundle.json).await {
-                Ok(()) => return Ok(Verified { statement, bundle, created }),
+                Ok(()) => return Ok(Verified::signature(statement, bundle, created)),
                 Err(SignError::CertificateOutlived { not_after, now, .. }) if !outlived => {
                     tracing::warn!(%not_after, %now, "the certificate ended before the signature was logged, signing again");
                     outlived = true;

@@ -10,6 +10,7 @@ use countersign_oci::{Digest, PinnedReference, Repository, Tag};
 use serde::Serialize;
 
 use crate::error::SignError;
+use crate::predicate::Predicate;
 use crate::subjects::{Release, Subject};
 
 /// The payload type of the envelope.
@@ -102,16 +103,19 @@ pub struct PlannedStatement {
 }
 
 impl PlannedStatement {
-    /// Returns the statement's bytes: compact JSON with a fixed key order.
+    /// Returns the bytes of a signature's statement: compact JSON with a fixed key order.
     pub fn to_bytes(&self, annotations: &Annotations) -> Vec<u8> {
+        with_predicate(&self.head(annotations, PREDICATE_TYPE), "{}")
+    }
+
+    /// Returns the bytes of an attestation's statement.
+    pub fn to_bytes_saying(&self, annotations: &Annotations, predicate: &Predicate) -> Vec<u8> {
+        with_predicate(&self.head(annotations, predicate.kind().uri()), predicate.json())
+    }
+
+    fn head<'a>(&self, annotations: &Annotations, predicate_type: &'a str) -> StatementHead<'a> {
         let subject = self.subjects.iter().map(|bound| bound.to_document(annotations)).collect();
-        let document = StatementDocument {
-            kind: STATEMENT_TYPE,
-            subject,
-            predicate_type: PREDICATE_TYPE,
-            predicate: BTreeMap::new(),
-        };
-        serde_json::to_vec(&document).expect("strings and maps with string keys always serialise")
+        StatementHead { kind: STATEMENT_TYPE, subject, predicate_type }
     }
 }
 
@@ -209,14 +213,14 @@ fn split(subjects: &[BoundSubject]) -> Vec<PlannedStatement> {
     subjects.chunks(SUBJECTS_PER_STATEMENT).map(|chunk| PlannedStatement { subjects: chunk.to_vec() }).collect()
 }
 
+/// What stands in a statement before its predicate.
 #[derive(Serialize)]
-struct StatementDocument {
+struct StatementHead<'a> {
     #[serde(rename = "_type")]
     kind: &'static str,
     subject: Vec<SubjectDocument>,
     #[serde(rename = "predicateType")]
-    predicate_type: &'static str,
-    predicate: BTreeMap<String, String>,
+    predicate_type: &'a str,
 }
 
 #[derive(Serialize)]

@@ -13,7 +13,8 @@ use super::report;
 
 /// The variable that docker/metadata-action gives to every later step of a job. It counts only where `--digest` says what was built.
 const METADATA_VARIABLE: &str = "DOCKER_METADATA_OUTPUT_JSON";
-const STANDARD_INPUT: &str = "-";
+/// What stands for standard input.
+pub(crate) const STANDARD_INPUT: &str = "-";
 
 /// Which images.
 #[derive(Args)]
@@ -43,6 +44,11 @@ pub(crate) struct InputFlags {
 }
 
 impl InputFlags {
+    /// Whether references are read from standard input.
+    pub(crate) fn reads_standard_input(&self) -> bool {
+        self.references.iter().any(|text| text == STANDARD_INPUT)
+    }
+
     /// Reads every source and returns what they name, each once: never nothing.
     pub(crate) fn references(&self) -> Result<Vec<ImageReference>, Failure> {
         let mut inputs = Inputs::default();

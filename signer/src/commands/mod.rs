@@ -3,6 +3,7 @@
 use clap::{CommandFactory as _, Parser, Subcommand};
 use countersign_cli::{Exit, program};
 
+mod attest;
 mod bundle_file;
 mod identity;
 mod inputs;
@@ -28,6 +29,7 @@ pub(crate) struct Arguments {
 enum Command {
     Sign(Box<sign::SignArguments>),
     Publish(Box<publish::PublishArguments>),
+    Attest(Box<attest::AttestArguments>),
     SignBlob(Box<sign_blob::SignBlobArguments>),
     SignIndex(Box<sign_index::SignIndexArguments>),
     /// Prints completions for a shell.
@@ -41,6 +43,7 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
     match arguments.command {
         Command::Sign(arguments) => program::block_on(sign::run(*arguments)),
         Command::Publish(arguments) => program::block_on(publish::run(*arguments)),
+        Command::Attest(arguments) => program::block_on(attest::run(*arguments)),
         Command::SignBlob(arguments) => program::block_on(sign_blob::run(*arguments)),
         Command::SignIndex(arguments) => program::block_on(sign_index::run(*arguments)),
         Command::Completions { shell } => program::completions(&mut Arguments::command(), shell),

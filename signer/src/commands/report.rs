@@ -13,6 +13,7 @@ use serde::Serialize;
 use self::github::{GithubFiles, JobReport};
 use super::verify_command::verify_command;
 
+pub(super) mod attest;
 pub(super) mod blob;
 pub(super) mod github;
 pub(super) mod publish;
@@ -80,6 +81,9 @@ struct Document<'a> {
     schema: &'static str,
     /// `signed` (or signed already), `planned` (a dry run), `incomplete` (logged but not attached everywhere) or `failed`.
     result: &'static str,
+    /// What kind of attestation it is; absent for signatures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predicate_type: Option<&'a str>,
     images: Vec<ImageDocument>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signer: Option<SignerDocument<'a>>,
@@ -151,6 +155,7 @@ fn document<'a>(report: &'a SignReport, verify_command: Option<String>, errors: 
     Document {
         schema: SCHEMA,
         result,
+        predicate_type: None,
         images: report
             .images
             .iter()

@@ -11,7 +11,7 @@ use countersign_signer::blob::{BlobSession, BlobSigner, SignedBlob};
 use futures_util::stream::{self, StreamExt as _};
 
 use super::bundle_file::{self, BundleFile};
-use super::inputs;
+use super::inputs::{self, STANDARD_INPUT};
 use super::report;
 use super::report::blob::{BlobView, FileOutcome};
 use super::service_flags::ServiceFlags;
@@ -21,7 +21,6 @@ use super::setup::{Setup, SetupFlags};
 const MAX_FILE: u64 = 1 << 30;
 /// How many files are signed, and so in memory, at once.
 const PARALLEL: usize = 4;
-const STANDARD_INPUT: &str = "-";
 
 const EXAMPLES: &str = "\
 Examples:

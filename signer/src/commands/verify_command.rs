@@ -27,6 +27,42 @@ pub(crate) fn command(
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
+/// What a consumer of an attestation has to run.
+pub(crate) fn verify_attestation_command(
+    report: &SignReport,
+    predicate_type: &str,
+    trust: &TrustFlags,
+    registry: &RegistryFlags,
+) -> Option<String> {
+    let mut flags = Flags::default();
+    flags.add("--type", predicate_type.to_owned());
+    flags.0.extend(identity_flags(report.signer.as_ref()?));
+    if let Some(root) = &trust.trusted_root {
+        flags.add("--trusted-root", root.display().to_string());
+    }
+    for certificates in &registry.registry_ca {
+        flags.add("--registry-cacert", certificates.display().to_string());
+    }
+    if registry.allow_http_registry {
+        flags.0.push("--allow-http-registry".to_owned());
+    }
+    flags.0.extend(report.images.iter().map(|image| image.reference.repository().pin(image.digest).to_string()));
+    Some(cosign("verify-attestation", &flags, trust))
+}
+
+/// A call of cosign, with what has to come before it where trust comes from another TUF repository than the public one.
+fn cosign(command: &str, flags: &Flags, trust: &TrustFlags) -> String {
+    let words: Vec<String> = flags.0.iter().map(|word| quoted(word)).collect();
+    let verify = format!("cosign {command} {}", words.join(" "));
+    match (&trust.tuf_url, &trust.tuf_root) {
+        (Some(url), Some(root)) => {
+            let root = root.display().to_string();
+            format!("cosign initialize --mirror {} --root {} && {verify}", quoted(url), quoted(&root))
+        }
+        _ => verify,
+    }
+}
+
 /// A file, and the bundle beside it.
 pub(crate) struct SignedFile<'a> {
     pub(crate) file: &'a Path,
@@ -49,14 +85,7 @@ pub(crate) fn verify_blob_command(signed: &SignedFile<'_>, signer: &SignerIdenti
     }
     flags.0.push(path(signed.file));
     let command = if signed.predicate_type.is_some() { "verify-blob-attestation" } else { "verify-blob" };
-    let words: Vec<String> = flags.0.iter().map(|word| quoted(word)).collect();
-    let verify = format!("cosign {command} {}", words.join(" "));
-    match (&trust.tuf_url, &trust.tuf_root) {
-        (Some(url), Some(root)) => {
-            format!("cosign initialize --mirror {} --root {} && {verify}", quoted(url), quoted(&path(root)))
-        }
-        _ => verify,
-    }
+    cosign(command, &flags, trust)
 }
 
 /// The flags that have to be the same for verifying: which trusted root, and how registries are reached. Credentials are not among them.
