@@ -5,6 +5,7 @@
 mod attest;
 mod blob;
 mod canary;
+mod github;
 mod inputs;
 mod outage_of_the_log;
 mod outages;
