@@ -2,25 +2,20 @@
 //!
 //! What comes out is a bundle, verified before anybody sees it: [`SignedBlob`] holds the proof.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use countersign_oci::Digest;
 use countersign_oci::http::Budget;
-use countersign_oci::{Digest, limits};
 use countersign_policy::Policy;
-use countersign_verifier::Verifier;
 use countersign_verifier::blob::{Artifact, ExpectedSigner, VerifiedBlob};
 use countersign_verifier::reason::Reason;
-use serde::Deserialize;
+use countersign_verifier::{Verifier, statement};
 
 use crate::error::SignError;
 use crate::identity::IdentitySource;
 use crate::self_verification::{LONGEST_WAIT, SignerIdentity, wait_for};
 use crate::services::{Credentials, Services, SignedBundle};
 use crate::sign::MAX_STATEMENT;
-
-/// The statement types that consumers read.
-const STATEMENT_TYPES: [&str; 2] = ["https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1"];
 
 /// Signs files and statements. Everything it needs is passed in; it reads neither environment nor clock.
 pub struct BlobSigner {
@@ -132,46 +127,19 @@ impl BlobSession<'_> {
     }
 }
 
-/// Just enough of a statement to say whether consumers will read it.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Outline {
-    #[serde(rename = "_type")]
-    statement_type: String,
-    predicate_type: String,
-    subject: Vec<Subject>,
-}
-
-#[derive(Deserialize)]
-struct Subject {
-    digest: BTreeMap<String, String>,
-}
-
 /// Returns the first digest that the statement is about, once it is known to be one that consumers read.
 fn first_subject(statement: &[u8]) -> Result<Digest, SignError> {
-    let malformed = |problem: String| SignError::StatementMalformed { problem };
     if statement.len() > MAX_STATEMENT {
         return Err(SignError::StatementTooLarge { size: statement.len(), limit: MAX_STATEMENT });
     }
-    let outline: Outline = serde_json::from_slice(statement).map_err(|error| malformed(error.to_string()))?;
-    if !STATEMENT_TYPES.contains(&outline.statement_type.as_str()) {
-        return Err(malformed(format!("its type is {:?}", outline.statement_type)));
-    }
-    if outline.predicate_type.is_empty() {
-        return Err(malformed("it has no predicate type".to_owned()));
-    }
-    if outline.subject.len() > limits::SUBJECTS {
-        return Err(malformed(format!("it has {} subjects, more than {}", outline.subject.len(), limits::SUBJECTS)));
-    }
-    if outline.subject.iter().any(|subject| subject.digest.len() > limits::SUBJECT_DIGESTS) {
-        return Err(malformed(format!("a subject has more than {} digests", limits::SUBJECT_DIGESTS)));
-    }
-    let of_subject = |subject: &Subject| format!("sha256:{}", subject.digest.get("sha256")?).parse().ok();
-    outline.subject.iter().find_map(of_subject).ok_or_else(|| malformed("no subject has a sha256".to_owned()))
+    statement::first_subject(statement).map_err(|reason| SignError::StatementMalformed { reason: Box::new(reason) })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use countersign_oci::limits;
     use serde_json::{Value, json};
 
     use super::*;

@@ -332,10 +332,10 @@ pub enum SignError {
         problem: ConfigProblem,
     },
     /// What was given to be signed is no in-toto statement about digests that consumers compare.
-    #[error("what was given is no statement to sign: {problem}")]
+    #[error("what was given is no statement to sign: {reason}")]
     StatementMalformed {
         /// What is wrong with it.
-        problem: String,
+        reason: Box<Reason>,
     },
     /// The statement would not fit into a bundle that consumers read.
     #[error("a statement would have {size} bytes, more than {limit}")]

@@ -62,11 +62,24 @@ pub(crate) fn subjects_of(payload: &[u8], digest: Digest) -> Result<Vec<SubjectF
 /// Returns what a statement of any predicate, of version 1 or before it, says about `digest`. Refuses otherwise what [`subjects_of`] does.
 pub(crate) fn about(payload: &[u8], digest: Digest) -> Result<About, Reason> {
     let statement = parse(payload)?;
-    if ![STATEMENT_TYPE, STATEMENT_TYPE_V0_1].contains(&statement.statement_type.as_str()) {
-        return Err(Reason::StatementType { found: statement.statement_type });
-    }
+    statement.check_version()?;
     let predicate_type = statement.predicate_type.clone();
     Ok(About { predicate_type, subjects: statement.subjects_with(digest)? })
+}
+
+/// Returns the first digest that a statement is about, where consumers of files would read it: any predicate type, version 1 or before it.
+///
+/// For those who make statements: it refuses, before anything is spent, what [`Verifier::verify_blob`](crate::Verifier::verify_blob) would.
+pub fn first_subject(payload: &[u8]) -> Result<Digest, Reason> {
+    let malformed = |detail: &str| Reason::MalformedStatement { detail: detail.to_owned() };
+    let statement = parse(payload)?;
+    statement.check_version()?;
+    statement.check_bounds()?;
+    if statement.predicate_type.is_empty() {
+        return Err(malformed("it has no predicate type"));
+    }
+    let of_subject = |subject: &Subject| format!("sha256:{}", subject.digest.get("sha256")?).parse().ok();
+    statement.subject.iter().find_map(of_subject).ok_or_else(|| malformed("no subject has a sha256"))
 }
 
 fn parse(payload: &[u8]) -> Result<Statement, Reason> {
@@ -74,13 +87,25 @@ fn parse(payload: &[u8]) -> Result<Statement, Reason> {
 }
 
 impl Statement {
-    fn subjects_with(self, digest: Digest) -> Result<Vec<SubjectFacts>, Reason> {
+    fn check_version(&self) -> Result<(), Reason> {
+        match self.statement_type.as_str() {
+            STATEMENT_TYPE | STATEMENT_TYPE_V0_1 => Ok(()),
+            other => Err(Reason::StatementType { found: other.to_owned() }),
+        }
+    }
+
+    fn check_bounds(&self) -> Result<(), Reason> {
         if self.subject.len() > limits::SUBJECTS {
             return Err(Reason::TooManySubjects { found: self.subject.len(), limit: limits::SUBJECTS });
         }
         if let Some(subject) = self.subject.iter().find(|subject| subject.digest.len() > limits::SUBJECT_DIGESTS) {
             return Err(Reason::TooManySubjects { found: subject.digest.len(), limit: limits::SUBJECT_DIGESTS });
         }
+        Ok(())
+    }
+
+    fn subjects_with(self, digest: Digest) -> Result<Vec<SubjectFacts>, Reason> {
+        self.check_bounds()?;
         let hex = digest.hex();
         let found: Vec<SubjectFacts> = self
             .subject
