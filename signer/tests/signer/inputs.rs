@@ -4,6 +4,9 @@ use countersign_oci::Digest;
 use countersign_signer::inputs::{InputError, Inputs, MAX_BYTES, MAX_LINES, Origin};
 use serde_json::{Value, json};
 
+use crate::program::{Job, json as printed};
+use crate::world::World;
+
 fn digest(of: &str) -> Digest {
     Digest::of(of.as_bytes())
 }
@@ -238,4 +241,38 @@ fn sources_are_bounded() {
     let longer = vec![b'#'; MAX_BYTES as usize + 1];
     assert_eq!(code(read(|inputs, origin| inputs.lines(origin, &longer))), "input-too-large");
     assert_eq!(code(read(|inputs, origin| inputs.lines(origin, b"\xff\xfea\0"))), "input-not-text");
+}
+
+#[test]
+fn the_program_reads_standard_input_and_what_goreleaser_wrote() {
+    let world = World::start();
+    let job = Job::new(&world);
+    let reference = world.reference("octo/app:v1").to_string();
+    let list = job.folder.path().join("digests.txt");
+    std::fs::write(&list, format!("{} {reference}\n", world.image.digest().trim_start_matches("sha256:"))).unwrap();
+    let flags = ["-", "--digests-file", list.to_str().unwrap(), "--dry-run", "--output", "json"];
+    let output = job.run_command("sign", &flags, format!("# built\n\n{reference}\n").as_bytes());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let document = printed(&output);
+    assert_eq!(document["images"].as_array().unwrap().len(), 1, "named twice: {document}");
+    assert_eq!(document["images"][0]["digest"], world.image.digest());
+    let output = job.run_command("sign", &["-", "--dry-run", "--output", "json"], b"# nothing\n");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_eq!(printed(&output)["errors"][0]["code"], "nothing-named");
+}
+
+#[test]
+fn the_variable_of_the_metadata_action_counts_only_beside_the_digest_that_was_built() {
+    let world = World::start();
+    let mut job = Job::new(&world);
+    let reference = world.reference("octo/app:v1").to_string();
+    let tags = json!({"tags": [reference, world.reference("octo/app:latest").to_string()]});
+    job.environment.push(("DOCKER_METADATA_OUTPUT_JSON".to_owned(), tags.to_string()));
+    let output = job.run_command("sign", &["--dry-run", "--output", "json"], b"");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_eq!(printed(&output)["errors"][0]["code"], "no-reference");
+    let built = ["--digest", world.image.digest(), "--dry-run", "--output", "json"];
+    let document = printed(&job.run_command("sign", &built, b""));
+    assert_eq!(document["images"].as_array().unwrap().len(), 2, "{document}");
+    assert_eq!(document["statements"][0]["subjects"][0]["tags"], json!(["latest", "v1"]));
 }
