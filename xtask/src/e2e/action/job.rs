@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, bail, ensure};
+use tempfile::TempDir;
 
 use super::definition::{Action, Context, Step, Values, Work};
 use super::page;
@@ -36,15 +37,15 @@ impl Machine {
     /// Calls the action with these inputs, in a job of its own.
     pub(crate) fn call(&self, inputs: &Values) -> anyhow::Result<Played> {
         let folder = self.job()?;
-        self.call_in(&folder, "sign", inputs)
+        self.call_in(folder.path(), "sign", inputs)
     }
 
-    /// A new job: its workspace and the folder for its files.
-    pub(crate) fn job(&self) -> anyhow::Result<PathBuf> {
+    /// A new job: its workspace and the folder for its files, gone with it, as they hold a program of their own.
+    pub(crate) fn job(&self) -> anyhow::Result<TempDir> {
         fs::create_dir_all(&self.folder)?;
-        let folder = tempfile::Builder::new().prefix("job-").tempdir_in(&self.folder)?.keep();
+        let folder = tempfile::Builder::new().prefix("job-").tempdir_in(&self.folder)?;
         for name in ["workspace", "temp", "home", "files"] {
-            fs::create_dir(folder.join(name))?;
+            fs::create_dir(folder.path().join(name))?;
         }
         Ok(folder)
     }

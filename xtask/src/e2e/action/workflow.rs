@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
+use tempfile::TempDir;
 
 use super::Stage;
 use super::definition::{Context, Job, Values, Work};
@@ -17,14 +18,14 @@ pub(super) struct Call<'s> {
     /// The files of the artifacts that match the pattern.
     digests: Vec<String>,
     /// Artifacts that its own jobs exchange, by name.
-    artifacts: PathBuf,
+    artifacts: TempDir,
     context: Context,
 }
 
 impl<'s> Call<'s> {
     /// Calls the workflow with these inputs and secrets, after jobs that uploaded files of these names.
     pub(super) fn new(stage: &'s Stage, inputs: &Values, secrets: &Values, digests: &[String]) -> anyhow::Result<Self> {
-        let artifacts = stage.machine.job()?.join("files");
+        let artifacts = stage.machine.job()?;
         let mut context = Context::default();
         for (name, value) in inputs {
             context.set(&format!("inputs.{name}"), value);
@@ -75,7 +76,7 @@ impl<'s> Call<'s> {
         for step in &job.steps {
             let Work::Uses(action, with) = &step.work else { bail!("{:?} has a script of its own", step.name) };
             let with = context.evaluate_all(with).with_context(|| step.name.clone())?;
-            let more = self.uses(&machine, &folder, action, &with).with_context(|| step.name.clone())?;
+            let more = self.uses(&machine, folder.path(), action, &with).with_context(|| step.name.clone())?;
             context.set_outputs(&format!("steps.{}", step.id), &more.outputs);
             played.add(more);
             if played.exit != 0 {
@@ -105,10 +106,12 @@ impl<'s> Call<'s> {
                     fs::write(to.join(digest), "")?;
                 }
             }
-            "actions/download-artifact" => copy(&self.artifacts.join(given("name")?), &workspace.join(given("path")?))?,
+            "actions/download-artifact" => {
+                copy(&self.artifacts.path().join(given("name")?), &workspace.join(given("path")?))?
+            }
             "actions/upload-artifact" => {
                 let file = PathBuf::from(given("path")?);
-                let to = self.artifacts.join(given("name")?);
+                let to = self.artifacts.path().join(given("name")?);
                 fs::create_dir(&to).context("an artifact of that name is there")?;
                 let name = file.file_name().context("an artifact without file")?;
                 // As an archive of that action: modes are lost.
