@@ -144,7 +144,8 @@ fn a_failure_of_any_kind_shows_and_keeps_no_secret() {
     }
     // Whoever is asked for a token is shown the password.
     for action in quoting(401, &[PASSWORD, &basic]) {
-        faults.push((false, Fault::new(Service::Registry, action).path("/token")));
+        faults.push((false, Fault::new(Service::Registry, action.clone()).path("/token")));
+        faults.push((false, Fault::new(Service::Registry, action).path("/manifests/").after(1)));
     }
     for action in quoting(400, &[token]) {
         faults.push((false, Fault::new(Service::RekorV1, action.clone())));
