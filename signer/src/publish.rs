@@ -145,6 +145,8 @@ pub struct PublishReport {
     pub signed: SignReport,
     /// Tags that only held manifests and could not be taken away.
     pub holding_tags_left: Vec<ImageReference>,
+    /// How many requests were made of each registry, logins included.
+    pub requests: BTreeMap<String, u64>,
 }
 
 /// The index of the release.
@@ -283,7 +285,9 @@ impl Signer {
         state: Option<&StateFile>,
     ) -> Result<PublishReport, PublishFailure> {
         let mut report = PublishReport::default();
-        match self.publish_into(&mut report, request, state).await {
+        let outcome = self.publish_into(&mut report, request, state).await;
+        report.requests = self.registry.request_counts();
+        match outcome {
             Ok(()) => Ok(report),
             Err(errors) => Err(PublishFailure { errors, report: Box::new(report) }),
         }

@@ -1,6 +1,6 @@
 //! One call from references to attached signatures.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -127,6 +127,8 @@ pub struct SignReport {
     pub bundles: Vec<Bytes>,
     /// Of a dry run: how many requests the call makes, about: logins, outages and what is signed already are not known beforehand.
     pub planned_requests: Option<usize>,
+    /// How many requests were made of each registry, logins included.
+    pub requests: BTreeMap<String, u64>,
 }
 
 /// A reference as it was named, and the digest that it stands for.
@@ -253,6 +255,13 @@ impl Signer {
         request: &SignRequest,
         state: Option<&StateFile>,
     ) -> Result<SignReport, SignFailure> {
+        let mut outcome = self.sign_all(request, state).await;
+        let report = outcome.as_mut().unwrap_or_else(|failure| &mut failure.report);
+        report.requests = self.registry.request_counts();
+        outcome
+    }
+
+    async fn sign_all(&self, request: &SignRequest, state: Option<&StateFile>) -> Result<SignReport, SignFailure> {
         let pusher = Pusher::new(self.registry.clone());
         let Ready { images, release, referred, credentials } = self.ready(&pusher, request).await?;
         let terms = Terms {

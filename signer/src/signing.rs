@@ -103,6 +103,7 @@ impl Signer {
             signed_already,
             bundles: verified.iter().map(|one| one.bundle.json.clone()).collect(),
             planned_requests: None,
+            requests: BTreeMap::new(),
         };
         if attached.failures.is_empty() { Ok(report) } else { Err(SignFailure { errors: attached.failures, report }) }
     }

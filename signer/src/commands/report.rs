@@ -96,6 +96,9 @@ struct Document<'a> {
     /// How many requests a call without `--dry-run` makes, about.
     #[serde(skip_serializing_if = "Option::is_none")]
     planned_requests: Option<usize>,
+    /// How many requests were made of each registry.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    requests: &'a BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verify_command: Option<String>,
     errors: &'a [Failure],
@@ -166,6 +169,7 @@ fn document<'a>(report: &'a SignReport, verify_command: Option<String>, errors: 
         statements: report.statements.iter().map(statement).collect(),
         signed_already: report.signed_already.iter().map(subject).collect(),
         planned_requests: report.planned_requests,
+        requests: &report.requests,
         verify_command,
         errors,
     }

@@ -1,5 +1,6 @@
 //! What `publish` did, for people, for programs, and for the job.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use countersign_cli::output::{self, OutputFormat};
@@ -110,6 +111,7 @@ fn as_text(report: &PublishReport, verify: Option<&str>, done: bool) -> String {
     for tag in &report.holding_tags_left {
         let _ = writeln!(text, "tag {tag}: only holds a manifest, and stays");
     }
+    text.push_str(&text::requests(&report.requests));
     if let Some(command) = verify {
         let _ = writeln!(text, "verify with:\n  {command}");
     }
@@ -166,6 +168,9 @@ struct Document<'a> {
     signed: Option<super::Document<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     holding_tags_left: Vec<String>,
+    /// How many requests were made of each registry.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    requests: &'a BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verify_command: Option<String>,
     errors: &'a [Failure],
@@ -224,6 +229,7 @@ impl<'a> Document<'a> {
                 })
                 .collect(),
             signed: report.signed.signer.is_some().then(|| signed(&report.signed)),
+            requests: &report.requests,
             holding_tags_left: report.holding_tags_left.iter().map(ToString::to_string).collect(),
             verify_command,
             errors,

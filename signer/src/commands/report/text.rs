@@ -1,5 +1,6 @@
 //! The result for people: a table, and what it does not show.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use countersign_oci::Digest;
@@ -32,6 +33,7 @@ pub(in crate::commands) fn text(report: &SignReport, verify_command: Option<&str
     if let Some(signer) = &report.signer {
         let _ = writeln!(text, "signed by {} ({})", signer.identity, signer.issuer);
     }
+    text.push_str(&requests(&report.requests));
     if let Some(command) = verify_command {
         let _ = writeln!(text, "verify with:\n  {command}");
     }
@@ -103,6 +105,11 @@ fn table(head: &[&str; 6], rows: &[Row]) -> String {
 
 fn absent() -> String {
     "-".to_owned()
+}
+
+/// What registries limit, so that a job that is throttled finds out what it did.
+pub(in crate::commands) fn requests(counts: &BTreeMap<String, u64>) -> String {
+    counts.iter().map(|(registry, count)| format!("{count} requests to {registry}\n")).collect()
 }
 
 /// Twelve digits tell digests apart for the eye; programs read the whole ones.
