@@ -192,6 +192,14 @@ pub enum SignError {
     /// No reference was given.
     #[error("no reference to sign")]
     NoReference,
+    /// The policy of the consumers does not admit this signer, or what it says.
+    #[error("the policy would refuse a signature of {subject} by this signer, nothing was logged: {reason}")]
+    PolicyUnsatisfiable {
+        /// The first subject that would be refused.
+        subject: PinnedReference,
+        /// Why.
+        reason: String,
+    },
     /// The registry failed or refused.
     #[error("cannot {action} {reference}")]
     Registry {
@@ -387,7 +395,9 @@ impl SignError {
             | Self::StatementMalformed { .. }
             | Self::StatementTooLarge { .. } => Class::Usage,
             Self::ChildMissing { .. } => Class::NotFound,
-            Self::BlobRejected { .. } | Self::SelfVerificationRejected { .. } => Class::Rejected,
+            Self::BlobRejected { .. } | Self::PolicyUnsatisfiable { .. } | Self::SelfVerificationRejected { .. } => {
+                Class::Rejected
+            }
             Self::Registry { source, .. } | Self::WriteRefused { source, .. } => source.class(),
             Self::ServiceOutage { source, .. } => source.class(),
             Self::ServiceRefused { status, .. } => class_of_status(*status),
@@ -441,6 +451,7 @@ impl SignError {
             Self::LogConflict { .. } => "log-conflict",
             Self::LogEntryForeign { .. } => "log-entry-foreign",
             Self::NoReference => "no-reference",
+            Self::PolicyUnsatisfiable { .. } => "policy-unsatisfiable",
             Self::Registry { source, .. } => source.code(),
             Self::SelfVerificationRejected { .. } => "self-verification-rejected",
             Self::SelfVerificationUndecided { .. } => "self-verification-undecided",
@@ -507,6 +518,9 @@ impl SignError {
             }
             Self::Registry { source, .. } | Self::WriteRefused { source, .. } => {
                 return source.hint();
+            }
+            Self::PolicyUnsatisfiable { .. } => {
+                "compare the policy of --self-verify with what this job is: issuer, identity, claims, and the tags and annotations of this call"
             }
             Self::BlobRejected { .. } | Self::SelfVerificationRejected { .. } => {
                 "the trusted root has to belong to the services of the signing config"

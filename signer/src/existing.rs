@@ -4,13 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use countersign_oci::http::Budget;
 use countersign_oci::{Digest, PinnedReference, Registry, Repository, Tag};
 use countersign_verifier::{Asked, Evidence, Verdict, VerifiedImage, Verifier};
 use futures_util::stream::{self, StreamExt as _};
+use serde::Deserialize;
 
 use crate::demand::Demand;
-use crate::statement::{BoundSubject, PlannedStatement};
+use crate::statement::{BoundSubject, PlannedStatement, StatementForm};
 
 /// How many digests are looked at at once.
 const PARALLEL: usize = 32;
@@ -51,12 +55,22 @@ pub(crate) struct Judge<'a> {
     pub(crate) registry: &'a Registry,
     pub(crate) verifier: &'a Verifier,
     pub(crate) demand: &'a Demand,
+    pub(crate) form: StatementForm,
     pub(crate) signatures: Option<&'a Repository>,
     pub(crate) budget: &'a Budget,
 }
 
-/// The digests that need no signature, each with a referrer manifest that says why.
-pub(crate) type Existing = BTreeMap<PinnedReference, Option<Digest>>;
+/// The digests that need no signature, each with what says why.
+pub(crate) type Existing = BTreeMap<PinnedReference, Found>;
+
+/// A signature that is there.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    /// Its referrer manifest.
+    pub(crate) referrer: Option<Digest>,
+    /// Its bundle.
+    pub(crate) bundle: Bytes,
+}
 
 impl Judge<'_> {
     /// Looks at the first subject of each statement in each repository, and at the others there only where that one is signed.
@@ -82,7 +96,7 @@ impl Judge<'_> {
     }
 
     /// A referrer manifest whose bundle says of the subject what this call would say, for each of its tags.
-    async fn accepted(&self, bound: &BoundSubject) -> Option<Option<Digest>> {
+    async fn accepted(&self, bound: &BoundSubject) -> Option<Found> {
         let policy = self.demand.of(bound);
         let mut tags = bound.tags().cloned();
         let asked = |tag: Option<Tag>| Asked { reference: bound.reference(), tag };
@@ -105,8 +119,40 @@ impl Judge<'_> {
             let verdict = self.verifier.verify(&asked(Some(tag)), &evidence, policy, now);
             matches!(verdict, Ok(Verdict::Verified(..)))
         });
-        all.then(|| image.signatures().iter().find_map(|signature| signature.referrer()))
+        let digest = bound.subject.digest;
+        let mut signatures = image.signatures().iter();
+        // Some verifiers look at the first subject only: they are served by a statement about nothing else.
+        let signature =
+            signatures.find(|one| self.form != StatementForm::Digest || speaks_only_of(one.bundle(), digest))?;
+        all.then(|| Found { referrer: signature.referrer(), bundle: signature.bundle().clone() })
     }
+}
+
+/// Whether every subject of a verified bundle's statement is this digest.
+fn speaks_only_of(bundle: &[u8], digest: Digest) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Bundle {
+        dsse_envelope: Envelope,
+    }
+    #[derive(Deserialize)]
+    struct Envelope {
+        payload: String,
+    }
+    #[derive(Deserialize)]
+    struct Statement {
+        subject: Vec<Subject>,
+    }
+    #[derive(Deserialize)]
+    struct Subject {
+        digest: BTreeMap<String, String>,
+    }
+    let statement = serde_json::from_slice::<Bundle>(bundle)
+        .ok()
+        .and_then(|bundle| STANDARD.decode(bundle.dsse_envelope.payload).ok())
+        .and_then(|payload| serde_json::from_slice::<Statement>(&payload).ok());
+    let is_it = |subject: &Subject| subject.digest.get("sha256").is_some_and(|hex| *hex == digest.hex());
+    statement.is_some_and(|statement| statement.subject.iter().all(is_it))
 }
 
 fn bundles(image: &VerifiedImage) -> Evidence {

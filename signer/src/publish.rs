@@ -114,6 +114,8 @@ impl PublishRequest {
         if self.tags.is_empty() {
             errors.push(PublishError::NoTag);
         }
+        let reserved = self.tags.iter().filter(|tag| is_reserved(tag));
+        errors.extend(reserved.map(|tag| PublishError::ReservedTag { tag: tag.clone() }));
         errors
     }
 
@@ -121,6 +123,12 @@ impl PublishRequest {
     fn all_sources(&self) -> Vec<Repository> {
         distinct(self.sources.iter().chain(&self.repositories).cloned().collect())
     }
+}
+
+/// Whether registries without a referrers API, or older tools, keep signatures under this name.
+fn is_reserved(tag: &Tag) -> bool {
+    let digits = tag.as_str().strip_prefix("sha256-").and_then(|rest| rest.get(..64));
+    digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
 fn distinct<T: PartialEq>(all: Vec<T>) -> Vec<T> {
@@ -268,6 +276,11 @@ pub async fn plan(registry: &Registry, request: &PublishRequest) -> Result<Publi
         Ok(repositories) => report.repositories = repositories,
         Err(errors) => return Err(PublishFailure { errors, report: report.into() }),
     }
+    for tag in report.repositories.iter_mut().flat_map(|place| &mut place.tags) {
+        if tag.before == Some(assembled.index.digest) {
+            tag.state = TagState::InPlace;
+        }
+    }
     Ok(report)
 }
 
@@ -319,9 +332,14 @@ impl Signer {
             request.repositories.iter().chain(&request.signature_repository).cloned().collect();
         let (unwritable, tags) =
             join(attach::prove_writes(pusher, &written), before(&self.registry, request, state)).await;
-        fail_with(unwritable.into_iter().map(PublishError::from).collect())?;
-        report.repositories = tags?;
+        let mut errors: Vec<PublishError> = unwritable.into_iter().map(PublishError::from).collect();
+        match tags {
+            Ok(repositories) => report.repositories = repositories,
+            Err(more) => errors.extend(more),
+        }
+        fail_with(errors)?;
 
+        tracing::info!(index = %assembled.index.digest, manifests = assembled.entries.len(), "built the index");
         let held = place(pusher, &assembled, request, report).await;
         let held = match held {
             Ok(held) => held,
@@ -374,7 +392,9 @@ impl Signer {
                 return Err(errors.into_iter().map(PublishError::from).collect());
             }
         }
+        tracing::info!("verifying every digest through every registry");
         fail_with(self.verify_as_consumers(release, request, report).await)?;
+        tracing::info!("moving the tags");
         fail_with(self.move_tags(pusher, assembled, request, report).await)
     }
 
@@ -417,6 +437,18 @@ impl Signer {
     ) -> Vec<PublishError> {
         let mut errors = Vec::new();
         let release = (assembled.index.digest, &assembled.bytes);
+        // A tag that is somebody else's by now is found before the first one moves, not after.
+        for place in &report.repositories {
+            for tag in &place.tags {
+                let at = (&place.repository, &tag.tag);
+                if let Err(error) = tags::check(&self.registry, at, tag.before, release.0, request.force).await {
+                    errors.push(error);
+                }
+            }
+        }
+        if !errors.is_empty() {
+            return errors;
+        }
         for place in &mut report.repositories {
             for tag in &mut place.tags {
                 let moved =

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use countersign_oci::PinnedReference;
 use countersign_oci::http::Budget;
-use countersign_policy::Policy;
+use countersign_policy::{Assessment, Policy, SignatureFacts, SubjectFacts};
 use countersign_verifier::reason::Reason;
 use countersign_verifier::verify::Findings;
 use countersign_verifier::{Asked, Evidence, Verdict, Verifier};
@@ -14,8 +14,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::demand::Demand;
 use crate::error::SignError;
 pub use crate::identity::SignerIdentity;
-use crate::services::certificate_end;
-use crate::statement::{BoundSubject, PlannedStatement};
+use crate::services::{Certificate, certificate_end};
+use crate::statement::{Annotations, BoundSubject, PlannedStatement};
 
 /// How long a service's clock may be ahead of this machine's before that is an error.
 pub(crate) const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(60);
@@ -29,6 +29,44 @@ pub(crate) struct SelfVerification {
 }
 
 impl SelfVerification {
+    /// Tells beforehand, as far as a certificate does, whether consumers will refuse what is signed with it: a log entry for nothing is
+    /// there for ever.
+    pub(crate) fn foresee(
+        &self,
+        certificate: &Certificate,
+        statement: &PlannedStatement,
+        annotations: &Annotations,
+    ) -> Result<(), SignError> {
+        let now = self.budget.now();
+        let Some(claimed) = countersign_verifier::claimed_facts(certificate.der()) else { return Ok(()) };
+        let said = |bound: &BoundSubject| SubjectFacts {
+            name: Some(bound.reference().to_string()),
+            annotations: bound.annotations(annotations),
+        };
+        let subjects: Vec<SubjectFacts> = statement.subjects.iter().map(said).collect();
+        for bound in &statement.subjects {
+            let facts = SignatureFacts {
+                times: vec![now],
+                digest: bound.subject.digest.to_string(),
+                subjects: subjects
+                    .iter()
+                    .filter(|one| one.name == Some(bound.reference().to_string()))
+                    .cloned()
+                    .collect(),
+                ..claimed.clone()
+            };
+            let asked = countersign_policy::Asked {
+                repository: bound.repository.to_string(),
+                tag: bound.tags().next().map(ToString::to_string),
+            };
+            if let Assessment::Denied(denials) = self.demand.of(bound).assess(&facts, &asked, now) {
+                let reasons: Vec<String> = denials.iter().map(ToString::to_string).collect();
+                return Err(SignError::PolicyUnsatisfiable { subject: bound.reference(), reason: reasons.join("; ") });
+            }
+        }
+        Ok(())
+    }
+
     /// Verifies a bundle for every subject of its statement. Waits up to a minute where this machine's clock is behind the services'.
     pub(crate) async fn verify(&self, statement: &PlannedStatement, bundle: &Bytes) -> Result<(), SignError> {
         let question = |bound: &BoundSubject| {

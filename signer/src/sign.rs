@@ -123,7 +123,7 @@ pub struct SignReport {
     pub statements: Vec<SignedStatement>,
     /// What was signed before, well enough to be left alone.
     pub signed_already: Vec<SignedSubject>,
-    /// The bundles, one for each statement, as they were attached.
+    /// The bundles: one for each statement, as they were attached, then those that were there.
     pub bundles: Vec<Bytes>,
     /// Of a dry run: how many requests the call makes, about: logins, outages and what is signed already are not known beforehand.
     pub planned_requests: Option<usize>,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use countersign_oci::{Digest, PinnedReference, Pusher, Repository};
 use countersign_policy::Policy;
 use futures_util::stream::{self, StreamExt as _};
@@ -74,6 +75,7 @@ impl Signer {
             registry: &self.registry,
             verifier: &self.verifier,
             demand: &demand,
+            form: terms.form,
             signatures: terms.signatures,
             budget: self.services.budget(),
         };
@@ -90,6 +92,8 @@ impl Signer {
             verified.extend(self.bundles(credentials, &demand, open, terms).await?);
         }
 
+        let others: BTreeSet<Bytes> = existing.values().map(|found| found.bundle.clone()).collect();
+        tracing::info!(new = verified.len(), before = signed_already.len(), "attaching");
         let attached = attach::attach(pusher, &verified, terms.signatures).await;
         let statements = verified.iter().zip(&attached.referrers).map(|(one, referrers)| {
             let bundle = LoggedBundle { digest: Digest::of(&one.bundle.json), log_index: one.bundle.log_index };
@@ -101,7 +105,7 @@ impl Signer {
             annotations: terms.annotations.clone(),
             statements: statements.collect(),
             signed_already,
-            bundles: verified.iter().map(|one| one.bundle.json.clone()).collect(),
+            bundles: verified.iter().map(|one| one.bundle.json.clone()).chain(others).collect(),
             planned_requests: None,
             requests: BTreeMap::new(),
         };
@@ -155,6 +159,10 @@ impl Signer {
         terms: &Terms<'_>,
     ) -> Result<Vec<Verified>, SignFailure> {
         let check = &self.check(demand);
+        let certificate = credentials.certificate().await?;
+        for statement in &statements {
+            check.foresee(&certificate, statement, terms.annotations)?;
+        }
         let outcomes: Vec<Result<Verified, SignError>> = stream::iter(payloads(statements, terms.annotations, None)?)
             .map(|payload| self.bundle(credentials, check, payload, terms.state))
             .buffered(PARALLEL)
@@ -187,6 +195,7 @@ impl Signer {
                 let subjects: Vec<_> = statement.subjects.iter().map(BoundSubject::reference).collect();
                 state.record_bundle(&subjects, created, &bundle);
             }
+            tracing::info!(log_index = bundle.log_index, subjects = statement.subjects.len(), "signed and logged");
             match check.verify(&statement, &bundle.json).await {
                 Ok(()) => return Ok(Verified::signature(statement, bundle, created)),
                 Err(SignError::CertificateOutlived { not_after, now, .. }) if !outlived => {
@@ -212,8 +221,8 @@ fn without(statements: Vec<PlannedStatement>, done: impl Fn(&BoundSubject) -> bo
 fn split(statements: Vec<PlannedStatement>, existing: &Existing) -> (Vec<PlannedStatement>, Vec<SignedSubject>) {
     let subjects = statements.iter().flat_map(|statement| &statement.subjects);
     let signed = subjects.filter_map(|bound| {
-        let referrer = existing.get(&bound.reference())?;
-        Some(SignedSubject::new(bound, *referrer))
+        let found = existing.get(&bound.reference())?;
+        Some(SignedSubject::new(bound, found.referrer))
     });
     let signed = signed.collect();
     (without(statements, |bound| existing.contains_key(&bound.reference())), signed)

@@ -6,6 +6,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use countersign_oci::{Digest, PinnedReference, Repository, Tag, limits};
@@ -85,13 +86,25 @@ pub struct StateFile {
     path: PathBuf,
     _lock: File,
     state: Mutex<State>,
+    /// Whether what is in the file is not ours to go on with: it is set aside when the first thing is written.
+    foreign: AtomicBool,
+}
+
+impl Drop for StateFile {
+    /// A lock without a state is litter.
+    fn drop(&mut self) {
+        if !self.path.exists() {
+            let _ = fs::remove_file(lock_path(&self.path));
+        }
+    }
 }
 
 impl StateFile {
     /// Opens the state of `request`, a digest of everything that was asked for, for this process alone.
     ///
-    /// With `resume` what an earlier call left is taken up; without, and where it cannot be read, it is renamed to `<path>.old` with a
-    /// warning: nothing is thrown away.
+    /// With `resume` what an earlier call left is taken up. Without, and where it cannot be read, it stays until there is something else to
+    /// keep, and is then renamed to `<path>.old` with a warning: nothing is thrown away, and not by a call that fails before it does
+    /// anything.
     pub fn open(path: &Path, request: Digest, resume: bool) -> Result<Self, StateError> {
         let unusable = |source| StateError::Unusable { path: path.to_owned(), source };
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -99,24 +112,19 @@ impl StateFile {
         }
         let lock = lock(path)?;
         let empty = State { schema: SCHEMA.to_owned(), request, bundles: Vec::new(), tags: Vec::new() };
-        let state = match read(path, request) {
-            Ok(None) => empty,
-            Ok(Some(state)) if resume => state,
+        let (state, foreign) = match read(path, request) {
+            Ok(None) => (empty, false),
+            Ok(Some(state)) if resume => (state, false),
             Ok(Some(_)) => {
-                let old = set_aside(path).map_err(unusable)?;
-                tracing::warn!(
-                    "an earlier run of this was not finished, and --resume was not given: what it kept is now in {}",
-                    old.display()
-                );
-                empty
+                tracing::warn!("an earlier run of this was not finished: --resume goes on with it");
+                (empty, true)
             }
             Err(problem) => {
-                let old = set_aside(path).map_err(unusable)?;
-                tracing::warn!(%problem, "the state cannot be used, it is now in {}", old.display());
-                empty
+                tracing::warn!(%problem, "the state in {} cannot be used", path.display());
+                (empty, true)
             }
         };
-        Ok(Self { path: path.to_owned(), _lock: lock, state: Mutex::new(state) })
+        Ok(Self { path: path.to_owned(), _lock: lock, state: Mutex::new(state), foreign: AtomicBool::new(foreign) })
     }
 
     /// Where it is.
@@ -179,6 +187,17 @@ impl StateFile {
         }
     }
 
+    fn make_room(&self) -> io::Result<()> {
+        if self.foreign.swap(false, Ordering::Relaxed) {
+            let old = set_aside(&self.path)?;
+            tracing::warn!(
+                "what was kept for --resume is now in {}: --state with that file goes on with it",
+                old.display()
+            );
+        }
+        Ok(())
+    }
+
     fn with<T>(&self, read: impl FnOnce(&State) -> T) -> T {
         read(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -188,7 +207,8 @@ impl StateFile {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut state);
         let text = serde_json::to_vec(&*state).expect("strings and numbers always serialise");
-        if let Err(problem) = write(&self.path, &text) {
+        let written = self.make_room().and_then(|()| write(&self.path, &text));
+        if let Err(problem) = written {
             tracing::warn!(%problem, "the state cannot be kept in {}: --resume would know less", self.path.display());
         }
     }
@@ -214,11 +234,12 @@ fn read(path: &Path, request: Digest) -> io::Result<Option<State>> {
 }
 
 fn write(path: &Path, text: &[u8]) -> io::Result<()> {
-    let new = beside(path, "new");
-    let mut file = private().write(true).create(true).truncate(true).open(&new)?;
+    // A new file under a name that nobody can foresee, which only the owner may read.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".countersign-").tempfile_in(folder)?;
     file.write_all(text)?;
-    file.sync_all()?;
-    fs::rename(&new, path)
+    file.as_file().sync_all()?;
+    file.persist(path).map(drop).map_err(|failed| failed.error)
 }
 
 fn set_aside(path: &Path) -> io::Result<PathBuf> {
@@ -306,8 +327,9 @@ mod tests {
             let before = fs::read(&path).unwrap();
             let state = StateFile::open(&path, other, resume).unwrap();
             assert!(state.is_empty());
-            assert_eq!(fs::read(folder.path().join("state.json.old")).unwrap(), before);
+            assert_eq!(fs::read(&path).unwrap(), before, "it stays until there is something else to keep");
             state.record_bundle(&subject, Timestamp::UNIX_EPOCH, &bundle());
+            assert_eq!(fs::read(folder.path().join("state.json.old")).unwrap(), before);
         }
     }
 
@@ -319,7 +341,9 @@ mod tests {
             fs::write(&path, damaged).unwrap();
             let state = StateFile::open(&path, Digest::of(b"request"), true).unwrap();
             assert!(state.is_empty());
-            assert!(!path.exists());
+            state.record_bundle(&[], Timestamp::UNIX_EPOCH, &bundle());
+            assert_eq!(fs::read_to_string(folder.path().join("state.json.old")).unwrap(), damaged);
+            fs::remove_file(&path).unwrap();
         }
     }
 

@@ -130,13 +130,19 @@ impl BoundSubject {
         self.tags.iter()
     }
 
-    fn to_document(&self, annotations: &Annotations) -> SubjectDocument {
-        let digest = self.subject.digest;
+    /// Everything that is said of it, the tags included.
+    pub(crate) fn annotations(&self, annotations: &Annotations) -> BTreeMap<String, String> {
         let mut annotations = annotations.0.clone();
         if !self.tags.is_empty() {
             let tags: Vec<&str> = self.tags.iter().map(Tag::as_str).collect();
             annotations.insert(TAGS_ANNOTATION.to_owned(), tags.join(","));
         }
+        annotations
+    }
+
+    fn to_document(&self, annotations: &Annotations) -> SubjectDocument {
+        let digest = self.subject.digest;
+        let annotations = self.annotations(annotations);
         SubjectDocument {
             name: format!("{}@{digest}", self.repository),
             digest: BTreeMap::from([("sha256", digest.hex())]),

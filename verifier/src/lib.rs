@@ -71,7 +71,7 @@ pub mod verify;
 
 pub use error::Error;
 pub use evidence::Evidence;
-pub use sigstore::claimed_identity;
+pub use sigstore::{claimed_facts, claimed_identity};
 pub use trusted_root::TrustedRoot;
 pub use verified::{AcceptedSignature, VerifiedImage};
 pub use verify::{Asked, Verdict, Verifier};

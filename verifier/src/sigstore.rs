@@ -5,7 +5,7 @@
 //! the policy.
 
 use countersign_oci::Digest;
-use countersign_policy::Claims;
+use countersign_policy::{Claims, SignatureFacts};
 use jiff::Timestamp;
 use ring::digest::{SHA256, digest};
 use sigstore_crypto::{KeyAlgorithm, SubjectAltName};
@@ -172,6 +172,24 @@ pub fn claimed_identity(certificate: &[u8]) -> Option<(Option<String>, Option<St
     crate::crypto::install();
     let info = sigstore_crypto::parse_certificate_info(&DerCertificate::from_bytes(certificate)).ok()?;
     Some((info.issuer, info.identity.map(|name| name.as_str().to_owned())))
+}
+
+/// Returns what a certificate says of its holder, in the words of a policy, as claims: nothing is verified, and there is no time, no
+/// log entry and no subject in it. For who holds a new certificate, and asks beforehand whether a signature with it can satisfy a policy.
+#[must_use]
+pub fn claimed_facts(certificate: &[u8]) -> Option<SignatureFacts> {
+    crate::crypto::install();
+    let info = sigstore_crypto::parse_certificate_info(&DerCertificate::from_bytes(certificate)).ok()?;
+    Some(SignatureFacts {
+        issuer: info.issuer,
+        subject_alternative_name_is_uri: matches!(info.identity, Some(SubjectAltName::Uri(_))),
+        subject_alternative_name: info.identity.map(|name| name.as_str().to_owned()),
+        claims: claims(&info.ci_claims),
+        times: Vec::new(),
+        log_entry: String::new(),
+        digest: String::new(),
+        subjects: Vec::new(),
+    })
 }
 
 /// How many names the certificate has: the library reads the first e-mail or URI and ignores the others.

@@ -16,9 +16,10 @@ const METADATA_VARIABLE: &str = "DOCKER_METADATA_OUTPUT_JSON";
 /// What stands for standard input.
 pub(crate) const STANDARD_INPUT: &str = "-";
 
+const HEADING: &str = "What build tools write";
+
 /// Which images.
 #[derive(Args)]
-#[command(next_help_heading = "What build tools write")]
 pub(crate) struct InputFlags {
     /// The image: REPOSITORY[:TAG][@DIGEST]. Tags are resolved once and signed together with the digest. `-` reads standard input:
     /// a reference on each line; blank lines and lines that begin with `#` are skipped.
@@ -26,20 +27,20 @@ pub(crate) struct InputFlags {
     references: Vec<String>,
 
     /// A file with a reference on each line, as `ko --image-refs` and `apko publish --image-refs` write it.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
     image_refs: Vec<PathBuf>,
 
     /// The list of digests of goreleaser (dist/digests.txt): on each line a sha256 and the image's name.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
     digests_file: Vec<PathBuf>,
 
     /// The metadata file of `docker buildx build` or `docker buildx bake`: every image in it, with all its names.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
     metadata_file: Vec<PathBuf>,
 
     /// The digest that was built. It is signed under every tag in DOCKER_METADATA_OUTPUT_JSON, which docker/metadata-action sets for
     /// all later steps; without this flag the variable is not read.
-    #[arg(long, value_name = "DIGEST")]
+    #[arg(long, value_name = "DIGEST", help_heading = HEADING)]
     digest: Option<Digest>,
 }
 

@@ -65,7 +65,10 @@ impl View {
         }
         match printed {
             Ok(()) => exit.and(told),
-            Err(_) => exit.and(Exit::Undecided),
+            Err(cause) => {
+                output::note(&format!("error: the result cannot be written to standard output: {cause}"));
+                exit.and(Exit::Undecided)
+            }
         }
     }
 }

@@ -47,7 +47,7 @@ pub(crate) struct ConsumerPolicy {
 impl ConsumerPolicy {
     /// Reads it.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        let bytes = flags::read_file("self-verify", path, limits::CONFIG_BYTES)?;
+        let bytes = flags::read_file("policy", path, limits::CONFIG_BYTES)?;
         let text = String::from_utf8_lossy(&bytes);
         let policy = Policy::from_yaml(&path.display().to_string(), &text)
             .map_err(|error| Failure::new(&error, error.code(), Class::Usage, false, error.hint()))?;

@@ -10,6 +10,7 @@ use countersign_oci::{ImageReference, Repository};
 use countersign_signer::sign::{self, SignFailure, SignReport, SignRequest};
 use countersign_signer::statement::{Annotations, StatementForm};
 
+use super::bundle_file::BundleFile;
 use super::inputs::InputFlags;
 use super::record::{self, RecordFlags};
 use super::report::github::GithubFlags;
@@ -156,6 +157,7 @@ pub(crate) async fn run(arguments: SignArguments) -> Exit {
 impl SignArguments {
     async fn sign(&self, progress: &Progress) -> Result<Result<SignReport, SignFailure>, Failure> {
         let references = self.inputs.references()?;
+        self.bundle_file()?;
         let policy = self.content.policy()?;
         let request = self.request(references, policy.as_ref())?;
         let budget = self.setup.budget();
@@ -176,17 +178,24 @@ impl SignArguments {
         Ok(outcome)
     }
 
+    /// The place of the bundle, looked at before anything is spent.
+    fn bundle_file(&self) -> Result<Option<BundleFile>, Failure> {
+        // Beside the registry a file is a copy: it is replaced.
+        self.bundle.clone().map(|path| BundleFile::new(path, true)).transpose()
+    }
+
     /// Writes what `--bundle` asks for. A failure does not hide that everything was signed.
     fn write_bundle(&self, outcome: &Result<SignReport, SignFailure>) -> Vec<Failure> {
-        let (Some(path), Ok(report)) = (&self.bundle, outcome) else { return Vec::new() };
-        let Some(bundle) = report.bundles.first() else { return Vec::new() };
-        let written = std::fs::write(path, bundle).map_err(|cause| {
-            let hint = "everything was signed: the bundle can be had from the registry".to_owned();
-            let failed =
-                Failure::usage("bundle-unwritable", format!("cannot write {}: {cause}", path.display()), Some(hint));
-            failed.with_exit(Exit::Undecided)
-        });
-        written.err().into_iter().collect()
+        let (Some(path), Ok(report), false) = (&self.bundle, outcome, self.dry_run) else { return Vec::new() };
+        let written = match report.bundles.as_slice() {
+            [bundle] => self.bundle_file().and_then(|file| file.map_or(Ok(()), |file| file.write(bundle))),
+            several => {
+                let message = format!("there are {} bundles, so {} was not written", several.len(), path.display());
+                let hint = "everything is signed, in part by an earlier call: --force signs it in one".to_owned();
+                Err(Failure::usage("several-bundles", message, Some(hint)))
+            }
+        };
+        written.err().map(|failure| failure.with_exit(Exit::Undecided)).into_iter().collect()
     }
 
     fn request(

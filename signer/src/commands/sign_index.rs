@@ -24,14 +24,15 @@ Examples:
   countersign-signer sign-index index.yaml --serial 42 --expires 30d
   countersign-signer sign-index index.yaml --serial \"$GITHUB_RUN_NUMBER\" --expires 2027-01-01T00:00:00Z \\
     --not-before 2026-06-01T00:00:00Z --deny-digest sha256:4413... --force
-What is signed is a statement with the predicate type https://countersign.dev/gallery-index/v1 over the index's sha256. A gallery keeps the
-highest serial that it saw and refuses less, and believes no index after its end: sign again before that.
+What is signed is a statement with the predicate type https://countersign.dev/gallery-index/v1 over the index's sha256. It
+is made for galleries that keep the highest serial that they saw, refuse less, and believe no index after its end: sign again before that.
+countersign-gallery of this version does not ask for it yet.
 
 Environment: SIGSTORE_ID_TOKEN, ACTIONS_ID_TOKEN_REQUEST_URL, ACTIONS_ID_TOKEN_REQUEST_TOKEN, GITHUB_ACTIONS.
 
 Exit codes: 0 signed, 1 a bug, 2 usage or configuration, 3 the new signature would be rejected, 4 could not finish, safe to run again.";
 
-/// Signs a gallery index, so that no mirror can change it, keep an old one or bring back what was withdrawn.
+/// Signs a gallery index: what a gallery needs to notice that a mirror changed it, keeps an old one or brings back what was withdrawn.
 ///
 /// Checked are the size (8 MiB, what galleries read), that it is UTF-8 text and not empty. Not checked is whether it is a gallery index, and
 /// whether its backends can be installed: `countersign-gallery` tells.

@@ -1,5 +1,5 @@
 use countersign_oci::index::Platform;
-use countersign_oci::{Class, Digest, ImageReference, PinnedReference, RegistryError, Repository};
+use countersign_oci::{Class, Digest, ImageReference, PinnedReference, RegistryError, Repository, Tag};
 
 use crate::error::SignError;
 use crate::image_index::IndexProblem;
@@ -80,6 +80,12 @@ pub enum PublishError {
         #[source]
         source: Box<RegistryError>,
     },
+    /// A tag whose name belongs to signatures.
+    #[error("the tag {tag} is a name under which registries and older tools keep signatures")]
+    ReservedTag {
+        /// The tag.
+        tag: Tag,
+    },
     /// Signing failed.
     #[error(transparent)]
     Sign(#[from] SignError),
@@ -129,7 +135,7 @@ impl PublishError {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Index(_) | Self::NoRepository | Self::NoTag => Class::Usage,
+            Self::Index(_) | Self::NoRepository | Self::NoTag | Self::ReservedTag { .. } => Class::Usage,
             Self::ImageMissing { .. } => Class::NotFound,
             Self::ConfigMalformed { .. }
             | Self::NotAnImage { .. }
@@ -157,6 +163,7 @@ impl PublishError {
             Self::NotVerifiable { .. } => "not-verifiable",
             Self::PlatformContradicted { .. } => "platform-contradicted",
             Self::Registry { source, .. } | Self::TagStayed { source, .. } => source.code(),
+            Self::ReservedTag { .. } => "reserved-tag",
             Self::Sign(error) => error.code(),
             Self::TagTaken { .. } => "tag-taken",
             Self::TooMany { .. } => "too-many-manifests",
@@ -193,7 +200,10 @@ impl PublishError {
                  countersign-verifier verify says why"
             }
             Self::PlatformContradicted { .. } => "build the image again: clients would choose it for the wrong machine",
-            Self::TagTaken { .. } => "look at what is there; --force moves the tag all the same",
+            Self::ReservedTag { .. } => "publish under another tag",
+            Self::TagTaken { .. } => {
+                "look at what is there: a new run, without --resume, begins from where the tags are then, and moves this one too"
+            }
             Self::TagStayed { source, .. } if matches!(**source, RegistryError::TagImmutable { .. }) => {
                 "this registry lets nobody overwrite the tag, and running this again can only repeat that: allow it there, or publish \
                  under another tag"

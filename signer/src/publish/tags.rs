@@ -101,6 +101,24 @@ pub(super) async fn target(
     })
 }
 
+/// Returns whether a tag is at the release already; it may be nowhere else than there and where it was before.
+pub(super) async fn check(
+    registry: &Registry,
+    (repository, tag): (&Repository, &Tag),
+    before: Option<Digest>,
+    digest: Digest,
+    force: bool,
+) -> Result<bool, PublishError> {
+    let found = target(registry, repository, tag).await?;
+    if found == Some(digest) {
+        return Ok(true);
+    }
+    if found != before && !force {
+        return Err(PublishError::TagTaken { reference: named(repository, tag), before, found });
+    }
+    Ok(false)
+}
+
 /// Moves one tag, unless somebody else did meanwhile. Returns whether it had to be moved.
 pub(super) async fn advance(
     pusher: &Pusher,
@@ -109,14 +127,10 @@ pub(super) async fn advance(
     (digest, bytes): (Digest, &Bytes),
     force: bool,
 ) -> Result<bool, PublishError> {
-    let found = target(pusher.registry(), repository, tag).await?;
-    if found == Some(digest) {
+    if check(pusher.registry(), (repository, tag), before, digest, force).await? {
         return Ok(false);
     }
     let reference = named(repository, tag);
-    if found != before && !force {
-        return Err(PublishError::TagTaken { reference, before, found });
-    }
     let moved = pusher.move_tag(repository, tag, bytes.clone(), media_type::OCI_INDEX, digest).await;
     moved.map(|()| true).map_err(|source| PublishError::TagStayed { reference, digest, source: Box::new(source) })
 }

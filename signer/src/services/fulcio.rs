@@ -44,6 +44,11 @@ impl Certificate {
         self.info.ci_claims.source_repository_uri.as_deref()
     }
 
+    /// The certificate itself.
+    pub fn der(&self) -> &[u8] {
+        self.der.as_bytes()
+    }
+
     /// The end of its validity.
     pub fn not_after(&self) -> Timestamp {
         self.info.not_after

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use countersign_oci::Digest;
 use countersign_signer::sign::{SignReport, SignRequest};
 use countersign_signer::state::StateFile;
-use countersign_signer::statement::Annotations;
+use countersign_signer::statement::{Annotations, StatementForm};
 use countersign_verifier::Verdict;
 use sandbox::{Action, Fault, RekorVersion, Service};
 
@@ -62,6 +62,19 @@ async fn a_signature_that_says_less_is_not_enough() {
 }
 
 #[tokio::test]
+async fn a_statement_about_more_than_one_digest_is_not_enough_for_who_wants_one_for_each() {
+    let world = World::start();
+    sign(&world, &world.request(&["octo/app:v1"])).await;
+    let mut request = world.request(&["octo/app:v1"]);
+    request.form = StatementForm::Digest;
+    assert_eq!(sign(&world, &request).await.statements.len(), world.image.digests().len());
+    assert!(sign(&world, &request).await.statements.is_empty());
+    request.form = StatementForm::Image;
+    let again = sign(&world, &request).await;
+    assert!(again.statements.is_empty(), "each digest is signed, in whichever form");
+}
+
+#[tokio::test]
 async fn a_signature_that_consumers_would_refuse_is_not_enough() {
     let world = World::start();
     sign(&world, &world.request(&["octo/app:v1"])).await;
@@ -72,7 +85,8 @@ async fn a_signature_that_consumers_would_refuse_is_not_enough() {
     let denied = request.self_verify.insert(Arc::new(world.policy("not_after: 2020-01-01T00:00:00Z")));
     assert_eq!(denied.threshold(), 1);
     let failure = world.signer(RekorVersion::V1).sign(&request).await.unwrap_err();
-    assert_eq!(failure.errors[0].code(), "self-verification-rejected");
+    assert_eq!(failure.errors[0].code(), "policy-unsatisfiable");
+    assert_eq!(entries(&world), 1, "the log was not asked again");
     assert_eq!(world.referrers(REPOSITORY, world.image.digest()).await.len(), 1, "nothing was attached");
 }
 

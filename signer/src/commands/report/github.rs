@@ -43,6 +43,8 @@ pub(crate) struct GithubFiles {
 pub(crate) struct JobReport<'r> {
     /// What was done, in a few words of ours.
     pub(crate) title: &'static str,
+    /// Whether it is only what would be done: then no step is told anything.
+    pub(crate) planned: bool,
     /// A row for everything that was, or should have been, signed.
     pub(crate) rows: Vec<JobRow>,
     /// The digest of each image that was named, or of the image index that was published.
@@ -111,12 +113,14 @@ impl GithubFiles {
                 warn("GITHUB_STEP_SUMMARY", &cause);
             }
         }
-        if !report.errors.is_empty() {
+        if !report.errors.is_empty() || report.planned {
             return Exit::Done;
         }
         let written = delimiter().and_then(|delimiter| {
             let text = outputs::outputs(report, &delimiter).ok_or(io::ErrorKind::InvalidData)?;
-            (&self.outputs).write_all(text.as_bytes())
+            // What another step left without an end of line would swallow the first output.
+            let gap = if self.outputs.metadata()?.len() > 0 { "\n" } else { "" };
+            (&self.outputs).write_all(format!("{gap}{text}").as_bytes())
         });
         match written {
             Ok(()) => Exit::Done,
@@ -153,6 +157,7 @@ impl<'r> JobReport<'r> {
                 (true, true) => "would sign",
                 (false, _) => "not everything was signed",
             },
+            planned,
             rows,
             digests: report.images.iter().map(|image| image.digest).collect(),
             bundles: bundles().map(|bundle| bundle.digest).collect(),

@@ -53,16 +53,18 @@ impl PublishView {
         }
         match printed {
             Ok(()) => exit.and(told),
-            Err(_) => exit.and(Exit::Undecided),
+            Err(cause) => {
+                output::note(&format!("error: the result cannot be written to standard output: {cause}"));
+                exit.and(Exit::Undecided)
+            }
         }
     }
 
-    /// The release in every repository, asked for by its first tag there.
+    /// The release in every repository, asked for by each of its tags.
     fn verify_command(&self, report: &PublishReport) -> Option<String> {
         let (index, signer) = (report.index.as_ref()?, report.signed.signer.as_ref()?);
-        let images = report.repositories.iter().filter_map(|place| {
-            let tag = &place.tags.first()?.tag;
-            Some(format!("{}:{tag}@{}", place.repository, index.digest))
+        let images = report.repositories.iter().flat_map(|place| {
+            place.tags.iter().map(|tag| format!("{}:{}@{}", place.repository, tag.tag, index.digest))
         });
         Some(verify_command::command(images, signer, &self.consumer_flags))
     }
@@ -109,7 +111,10 @@ fn as_text(report: &PublishReport, verify: Option<&str>, done: bool) -> String {
         }
     }
     for tag in &report.holding_tags_left {
-        let _ = writeln!(text, "tag {tag}: only holds a manifest, and stays");
+        let _ = writeln!(
+            text,
+            "tag {tag}: holds a manifest; the run that ends the release takes it away, where the registry deletes tags"
+        );
     }
     text.push_str(&text::requests(&report.requests));
     if let Some(command) = verify {
@@ -146,6 +151,7 @@ fn job_report<'r>(report: &PublishReport, verify: Option<&'r str>, errors: &'r [
             (true, true) => "would publish",
             (false, _) => "not everything was published",
         },
+        planned,
         rows,
         digests: digest.into_iter().collect(),
         bundles: signed.bundles,
