@@ -398,7 +398,7 @@ impl SignError {
             Self::BlobRejected { .. } | Self::PolicyUnsatisfiable { .. } | Self::SelfVerificationRejected { .. } => {
                 Class::Rejected
             }
-            Self::Registry { source, .. } | Self::WriteRefused { source, .. } => source.class(),
+            Self::Registry { source, .. } | Self::WriteRefused { source, .. } => crate::publish::of_registry(source),
             Self::ServiceOutage { source, .. } => source.class(),
             Self::ServiceRefused { status, .. } => class_of_status(*status),
             Self::BlobUndecided { .. }

@@ -16,6 +16,7 @@ use countersign_policy::Policy;
 use futures_util::future::{join, join_all};
 
 pub use error::PublishError;
+pub(crate) use error::of_registry;
 pub use tags::HoldPrefix;
 
 use crate::attach;
@@ -344,7 +345,7 @@ impl Signer {
         let held = match held {
             Ok(held) => held,
             Err((errors, held)) => {
-                report.holding_tags_left = tags::release(pusher, held).await;
+                report.holding_tags_left = tags::release(pusher, held).await.left;
                 return Err(errors);
             }
         };
@@ -357,8 +358,39 @@ impl Signer {
         if held.is_empty() {
             return Ok(());
         }
-        report.holding_tags_left = tags::release(pusher, held).await;
-        fail_with(restore(pusher, &assembled, request).await)
+        let released = tags::release(pusher, held).await;
+        report.holding_tags_left = released.left;
+        fail_with(restore(pusher, &assembled, request).await)?;
+        if !released.lost.is_empty() {
+            // Its signature went with it.
+            let signed = self.sign_missing(pusher, &assembled, &release, request, &credentials, state).await;
+            signed.map_err(|failure| failure.errors.into_iter().map(PublishError::from).collect::<Vec<_>>())?;
+        }
+        fail_with(self.verify_as_consumers(&release, request, report).await)
+    }
+
+    /// Signs what has no signature that would do.
+    async fn sign_missing(
+        &self,
+        pusher: &Pusher,
+        assembled: &Assembled,
+        release: &Release,
+        request: &PublishRequest,
+        credentials: &Credentials,
+        state: Option<&StateFile>,
+    ) -> Result<SignReport, SignFailure> {
+        let signatures = request.signature_repository.as_ref();
+        let roots = request.repositories.iter().map(|repository| repository.pin(assembled.index.digest));
+        let terms = Terms {
+            form: request.form,
+            one_statement: false,
+            annotations: &request.annotations,
+            policy: request.self_verify.as_ref(),
+            signatures,
+            referred: existing::referred(&self.registry, roots, signatures).await,
+            state,
+        };
+        self.sign_release(pusher, release, &terms, credentials).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "one step of one function, which has all of these")]
@@ -493,7 +525,9 @@ async fn place_in(
     let placed = async {
         let copied = copy::copy(pusher, &assembled.entries, to).await?;
         if let Some(prefix) = &request.hold {
-            held = tags::hold(pusher, prefix, to, &tags::entries(&assembled.entries)).await?;
+            let (holding, failure) = tags::hold(pusher, prefix, to, &tags::entries(&assembled.entries)).await;
+            held = holding;
+            failure.map_or(Ok(()), Err)?;
         }
         let digest = assembled.index.digest;
         let bytes = assembled.bytes.clone();
@@ -505,7 +539,9 @@ async fn place_in(
         };
         pushed.map_err(failed("push the index"))?;
         if let Some(prefix) = &request.hold {
-            held.extend(tags::hold(pusher, prefix, to, &[(digest, bytes, media_type::OCI_INDEX)]).await?);
+            let (holding, failure) = tags::hold(pusher, prefix, to, &[(digest, bytes, media_type::OCI_INDEX)]).await;
+            held.extend(holding);
+            failure.map_or(Ok(()), Err)?;
         }
         pusher.registry().wait_for_manifest(&to.pin(digest)).await.map_err(failed("see the index that was pushed,"))?;
         Ok(copied)

@@ -136,7 +136,11 @@ impl Signer {
                     for bound in &statement.subjects {
                         wanted.remove(&bound.reference());
                     }
-                    kept.push(Verified::signature(statement, one.bundle, one.created));
+                    kept.push(Verified::signature(
+                        statement,
+                        one.bundle,
+                        one.created.min(self.services.budget().now()),
+                    ));
                 }
                 Err(problem) => {
                     tracing::warn!(%problem, "a bundle that an earlier run kept does not hold, signing again");

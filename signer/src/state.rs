@@ -16,6 +16,10 @@ use serde::{Deserialize, Serialize};
 use crate::services::SignedBundle;
 
 const SCHEMA: &str = "countersign.dev/signing-state/v1";
+/// What every state begins with, of whatever version.
+const FAMILY: &str = "countersign.dev/signing-state/";
+/// How many states are kept beside one.
+const MOST_OLD: usize = 100;
 /// A release of a thousand images, each with a bundle of the largest size that consumers read, does not come near it.
 const MAX_BYTES: u64 = 256 << 20;
 
@@ -36,7 +40,6 @@ struct State {
 struct StoredBundle {
     subjects: Vec<String>,
     created: Timestamp,
-    log_index: u64,
     bundle: String,
 }
 
@@ -63,6 +66,12 @@ pub(crate) struct RememberedBundle {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
+    /// It is something else than a state of this program.
+    #[error("{} is not a state of this program, and is left alone", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another process has it.
     #[error("another run of the same request is under way: {} is locked", path.display())]
     Locked {
@@ -110,6 +119,7 @@ impl StateFile {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder).map_err(unusable)?;
         }
+        refuse_foreign(path)?;
         let lock = lock(path)?;
         let empty = State { schema: SCHEMA.to_owned(), request, bundles: Vec::new(), tags: Vec::new() };
         let (state, foreign) = match read(path, request) {
@@ -157,7 +167,7 @@ impl StateFile {
             if stored.bundle.len() as u64 > limits::BUNDLE_BYTES {
                 return None;
             }
-            let bundle = SignedBundle { json: stored.bundle.clone().into(), log_index: stored.log_index };
+            let bundle = SignedBundle { json: stored.bundle.clone().into(), log_index: log_index(&stored.bundle)? };
             Some(RememberedBundle { subjects, created: stored.created, bundle })
         };
         self.with(|state| state.bundles.iter().filter_map(remembered).collect())
@@ -168,7 +178,6 @@ impl StateFile {
         let stored = StoredBundle {
             subjects: subjects.iter().map(ToString::to_string).collect(),
             created,
-            log_index: bundle.log_index,
             bundle: String::from_utf8_lossy(&bundle.json).into_owned(),
         };
         self.change(|state| state.bundles.push(stored));
@@ -214,6 +223,13 @@ impl StateFile {
     }
 }
 
+/// The index that the bundle itself names, and that is verified with it.
+fn log_index(bundle: &str) -> Option<u64> {
+    let bundle: serde_json::Value = serde_json::from_str(bundle).ok()?;
+    let index = &bundle["verificationMaterial"]["tlogEntries"][0]["logIndex"];
+    index.as_u64().or_else(|| index.as_str()?.parse().ok())
+}
+
 /// Reads the state of this request; one of another request is as unusable as a damaged one.
 fn read(path: &Path, request: Digest) -> io::Result<Option<State>> {
     let file = match File::open(path) {
@@ -243,9 +259,31 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
 }
 
 fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    let old = beside(path, "old");
+    // Nothing that was set aside before is lost by it.
+    let free = (0..MOST_OLD).map(|number| match number {
+        0 => beside(path, "old"),
+        number => beside(path, &format!("old.{number}")),
+    });
+    let old = free.into_iter().find(|old| old.symlink_metadata().is_err());
+    let old = old.ok_or_else(|| io::Error::other("too many earlier states lie beside it"))?;
     fs::rename(path, &old)?;
     Ok(old)
+}
+
+/// A file that this program did not write is left alone, whatever was typed.
+fn refuse_foreign(path: &Path) -> Result<(), StateError> {
+    let foreign = || StateError::Foreign { path: path.to_owned() };
+    let is_plain = |path: &Path| path.symlink_metadata().map_or(true, |found| found.is_file());
+    if path.file_name().is_none() || !is_plain(path) || !is_plain(&lock_path(path)) {
+        return Err(foreign());
+    }
+    let mut beginning = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(200).read_to_end(&mut beginning));
+    let ours = beginning.is_empty() || String::from_utf8_lossy(&beginning).contains(FAMILY);
+    match read {
+        Ok(_) if !ours => Err(foreign()),
+        _ => Ok(()),
+    }
 }
 
 fn lock(path: &Path) -> Result<File, StateError> {
@@ -286,7 +324,7 @@ mod tests {
     }
 
     fn bundle() -> SignedBundle {
-        SignedBundle { json: "{}".into(), log_index: 7 }
+        SignedBundle { json: r#"{"verificationMaterial":{"tlogEntries":[{"logIndex":"7"}]}}"#.into(), log_index: 7 }
     }
 
     #[test]
@@ -337,14 +375,31 @@ mod tests {
     fn a_damaged_state_is_set_aside() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
-        for damaged in ["", "{", "[]", r#"{"schema":"countersign.dev/signing-state/v1"}"#] {
+        for damaged in
+            [r#"{"schema":"countersign.dev/signing-state/v1"}"#, r#"{"schema":"countersign.dev/signing-state/v1","#]
+        {
             fs::write(&path, damaged).unwrap();
             let state = StateFile::open(&path, Digest::of(b"request"), true).unwrap();
             assert!(state.is_empty());
             state.record_bundle(&[], Timestamp::UNIX_EPOCH, &bundle());
-            assert_eq!(fs::read_to_string(folder.path().join("state.json.old")).unwrap(), damaged);
+            let old = folder.path().join("state.json.old");
+            assert_eq!(fs::read_to_string(&old).unwrap(), damaged);
             fs::remove_file(&path).unwrap();
+            fs::remove_file(&old).unwrap();
         }
+    }
+
+    #[test]
+    fn what_is_no_state_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("precious.yaml");
+        fs::write(&path, "a: 1\n").unwrap();
+        for foreign in [path.clone(), folder.path().to_owned(), PathBuf::from("/dev/null"), PathBuf::from("/")] {
+            let refused = StateFile::open(&foreign, Digest::of(b"request"), false);
+            assert!(matches!(refused, Err(StateError::Foreign { .. })), "{} {refused:?}", foreign.display());
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a: 1\n");
     }
 
     #[cfg(unix)]

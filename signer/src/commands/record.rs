@@ -59,6 +59,10 @@ pub(crate) fn finish(state: Option<StateFile>) {
 
 fn failure(error: &StateError) -> Failure {
     match error {
+        StateError::Foreign { .. } => {
+            let hint = "name a file that is not there yet with --state FILE".to_owned();
+            Failure::new(error, "state-foreign", Class::Usage, false, Some(hint))
+        }
         StateError::Locked { .. } => {
             let hint = "wait for it, or give this one another --state FILE".to_owned();
             Failure::new(error, "state-locked", Class::Unreachable, true, Some(hint))

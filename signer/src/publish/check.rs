@@ -1,5 +1,7 @@
 //! Looks at what was signed as a consumer will: through the registry, with the consumer's policy.
 
+use std::time::Duration;
+
 use countersign_oci::http::Budget;
 use countersign_oci::{Class, PinnedReference, Registry, Repository, Tag};
 use countersign_policy::Policy;
@@ -11,6 +13,10 @@ use super::PublishError;
 use crate::existing::place;
 
 const PARALLEL: usize = 16;
+/// Anybody can attach anything to an image; the first few reasons tell.
+const MOST_REASONS: usize = 5;
+/// How long after a failed look the next one is taken, at first.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 /// What consumers judge with.
 pub(super) struct Consumer<'a> {
@@ -24,15 +30,31 @@ pub(super) struct Consumer<'a> {
 impl Consumer<'_> {
     /// Verifies each manifest, once for each tag that is going to lead to it.
     pub(super) async fn verify(&self, subjects: Vec<PinnedReference>, tags: &[Tag]) -> Vec<PublishError> {
-        let questions = subjects.into_iter().flat_map(|subject| {
-            tags.iter().map(move |tag| Asked { reference: subject.clone(), tag: Some(tag.clone()) })
-        });
-        let refusals = stream::iter(questions)
-            .map(|asked| self.refusal(asked))
-            .buffer_unordered(PARALLEL)
-            .filter_map(std::future::ready)
+        let mut questions: Vec<Asked> = subjects
+            .into_iter()
+            .flat_map(|subject| {
+                tags.iter().map(move |tag| Asked { reference: subject.clone(), tag: Some(tag.clone()) })
+            })
             .collect();
-        refusals.await
+        let mut pause = FIRST_PAUSE;
+        let mut left = self.registry.visible_within();
+        loop {
+            let refused: Vec<(Asked, PublishError)> = stream::iter(questions)
+                .map(|asked| async move { self.refusal(asked.clone()).await.map(|refusal| (asked, refusal)) })
+                .buffer_unordered(PARALLEL)
+                .filter_map(std::future::ready)
+                .collect()
+                .await;
+            let pausing = pause.min(left);
+            let may_come = refused.iter().all(|(_, refusal)| refusal.retryable()) && !refused.is_empty();
+            let goes_on = may_come && !pausing.is_zero();
+            if !goes_on || !self.budget.pause(&"the new signatures", &"not all are visible yet", pausing).await {
+                return refused.into_iter().map(|(_, refusal)| refusal).collect();
+            }
+            left -= pausing;
+            pause *= 2;
+            questions = refused.into_iter().map(|(asked, _)| asked).collect();
+        }
     }
 
     async fn refusal(&self, asked: Asked) -> Option<PublishError> {
@@ -44,6 +66,10 @@ impl Consumer<'_> {
         let reference = format!("{}:{tag}@{}", asked.reference.repository(), asked.reference.digest());
         match verdict.await {
             Ok(Verdict::Verified(..)) => None,
+            // It was attached a moment ago: a registry that shows nothing of it yet says nothing of it.
+            Ok(Verdict::Rejected(findings)) if findings.candidates.is_empty() => {
+                Some(PublishError::NotVerifiable { reference, reason: reasons(&findings), retryable: true })
+            }
             Ok(Verdict::Rejected(findings)) => {
                 Some(PublishError::NotVerified { reference, reason: reasons(&findings) })
             }
@@ -63,6 +89,10 @@ fn reasons(findings: &Findings) -> String {
     let candidates = findings.candidates.iter().filter_map(|finding| finding.outcome.as_ref().err());
     let mut reasons: Vec<String> = candidates.map(ToString::to_string).collect();
     reasons.extend(findings.gaps.iter().map(|gap| gap.detail.clone()));
+    if let Some(more) = reasons.len().checked_sub(MOST_REASONS).filter(|more| *more > 0) {
+        reasons.truncate(MOST_REASONS);
+        reasons.push(format!("and {more} more"));
+    }
     if reasons.is_empty() {
         let (needed, found) = findings.threshold;
         reasons.push(match found {

@@ -1,6 +1,6 @@
 //! What the builds of the platforms pushed: found, read whole, and flattened into entries of one index.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_oci::index::{Descriptor, ImageManifest, Manifest, Platform};
 use countersign_oci::{Class, Digest, PinnedReference, RawManifest, Registry, Repository, limits, media_type};
@@ -13,6 +13,8 @@ use super::{Child, PublishError};
 const PARALLEL: usize = 16;
 /// More manifests than any real release has.
 const MAX_MANIFESTS: usize = 512;
+/// More bytes of manifests than any real release has: all of them are held.
+const MAX_BYTES: u64 = 64 << 20;
 /// How deep the index of one platform may nest; real ones do not.
 const MAX_DEPTH: usize = 4;
 const CONFIGS: [&str; 2] =
@@ -45,6 +47,8 @@ pub(super) async fn read(
         }
     }
     let mut entries: BTreeMap<Digest, Entry> = BTreeMap::new();
+    let mut seen: BTreeSet<Digest> = pending.iter().map(|one| one.raw.digest).collect();
+    let mut bytes: usize = pending.iter().map(|one| one.raw.bytes.len()).sum();
     for _ in 0..MAX_DEPTH {
         let mut next = Vec::new();
         let read: Vec<_> =
@@ -54,14 +58,37 @@ pub(super) async fn read(
                 Ok(Opened::Entry(entry)) => {
                     entries.insert(entry.descriptor.digest, *entry);
                 }
-                Ok(Opened::Index(listed)) => next.extend(listed),
+                // What an index lists is counted before any of it is read, and each manifest is read once.
+                Ok(Opened::Index(source, listed)) => {
+                    next.extend(
+                        listed.into_iter().filter(|one| seen.insert(one.digest)).map(|one| (source.clone(), one)),
+                    );
+                }
                 Err(failure) => failures.push(failure),
             }
-            if entries.len() + next.len() > MAX_MANIFESTS {
+            if seen.len() > MAX_MANIFESTS {
                 return Err(vec![PublishError::TooMany { limit: MAX_MANIFESTS }]);
             }
         }
-        pending = next;
+        let announced = next.iter().fold(bytes as u64, |sum, (_, one)| sum.saturating_add(one.size));
+        if announced > MAX_BYTES {
+            return Err(vec![PublishError::TooLarge { limit: MAX_BYTES }]);
+        }
+        let listed: Vec<_> = stream::iter(next)
+            .map(|(source, descriptor)| Pending::listed(registry, source, descriptor))
+            .buffered(PARALLEL)
+            .collect()
+            .await;
+        pending = Vec::new();
+        for outcome in listed {
+            match outcome {
+                Ok(one) => {
+                    bytes += one.raw.bytes.len();
+                    pending.push(one);
+                }
+                Err(failure) => failures.push(failure),
+            }
+        }
         if pending.is_empty() {
             break;
         }
@@ -102,7 +129,7 @@ struct Pending {
 
 enum Opened {
     Entry(Box<Entry>),
-    Index(Vec<Pending>),
+    Index(Repository, Vec<Descriptor>),
 }
 
 impl Pending {
@@ -113,17 +140,7 @@ impl Pending {
     async fn open(self, registry: &Registry) -> Result<Opened, PublishError> {
         let pinned = self.pinned();
         match &self.raw.manifest {
-            Manifest::Index(index) if index.manifests.len() > MAX_MANIFESTS => {
-                Err(PublishError::TooMany { limit: MAX_MANIFESTS })
-            }
-            Manifest::Index(index) => {
-                let listed: Vec<Result<Self, PublishError>> = stream::iter(index.manifests.clone())
-                    .map(|descriptor| Self::listed(registry, &self.source, descriptor))
-                    .buffered(PARALLEL)
-                    .collect()
-                    .await;
-                Ok(Opened::Index(listed.into_iter().collect::<Result<_, _>>()?))
-            }
+            Manifest::Index(index) => Ok(Opened::Index(self.source, index.manifests.clone())),
             Manifest::Image(manifest) => {
                 let manifest = manifest.clone();
                 let descriptor = self.describe(registry, &manifest).await?;
@@ -133,7 +150,7 @@ impl Pending {
         }
     }
 
-    async fn listed(registry: &Registry, source: &Repository, listed: Descriptor) -> Result<Self, PublishError> {
+    async fn listed(registry: &Registry, source: Repository, listed: Descriptor) -> Result<Self, PublishError> {
         let pinned = source.pin(listed.digest);
         let kinds =
             [media_type::OCI_INDEX, media_type::OCI_MANIFEST, media_type::DOCKER_LIST, media_type::DOCKER_MANIFEST];
@@ -144,7 +161,7 @@ impl Pending {
         let raw = match registry.manifest(&pinned).await {
             Ok(raw) => raw,
             Err(error) if error.class() == Class::NotFound => {
-                return Err(PublishError::ImageMissing { digest: listed.digest, looked_in: vec![source.clone()] });
+                return Err(PublishError::ImageMissing { digest: listed.digest, looked_in: vec![source] });
             }
             Err(error) => return Err(failed("read", pinned, error)),
         };
@@ -152,7 +169,7 @@ impl Pending {
             let problem = "its size or media type is not what the index says".to_owned();
             return Err(PublishError::NotAnImage { manifest: pinned, problem });
         }
-        Ok(Self { listed: Some(listed), raw, source: source.clone() })
+        Ok(Self { listed: Some(listed), raw, source })
     }
 
     /// The entry of the new index: what the listing index says, with the platform of the config.

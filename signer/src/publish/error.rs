@@ -114,12 +114,26 @@ pub enum PublishError {
         #[source]
         source: Box<RegistryError>,
     },
+    /// The manifests are larger together than those of any real release.
+    #[error("the manifests have more than {limit} bytes together")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// There are more manifests than any real release has.
     #[error("the digests stand for more than {limit} manifests")]
     TooMany {
         /// The limit.
         limit: usize,
     },
+}
+
+/// That a registry answers something else than it was asked for is no verdict on a signature.
+pub(crate) fn of_registry(error: &RegistryError) -> Class {
+    match error.class() {
+        Class::Rejected => Class::Malformed,
+        class => class,
+    }
 }
 
 fn listed(repositories: &[Repository]) -> String {
@@ -140,10 +154,11 @@ impl PublishError {
             Self::ConfigMalformed { .. }
             | Self::NotAnImage { .. }
             | Self::PlatformContradicted { .. }
+            | Self::TooLarge { .. }
             | Self::TooMany { .. } => Class::Malformed,
             Self::NotVerified { .. } => Class::Rejected,
             Self::NotVerifiable { .. } => Class::Unreachable,
-            Self::Registry { source, .. } | Self::TagStayed { source, .. } => source.class(),
+            Self::Registry { source, .. } | Self::TagStayed { source, .. } => of_registry(source),
             Self::Sign(error) => error.class(),
             Self::TagTaken { .. } => Class::Denied,
         }
@@ -166,6 +181,7 @@ impl PublishError {
             Self::ReservedTag { .. } => "reserved-tag",
             Self::Sign(error) => error.code(),
             Self::TagTaken { .. } => "tag-taken",
+            Self::TooLarge { .. } => "manifests-too-large",
             Self::TooMany { .. } => "too-many-manifests",
         }
     }
@@ -212,7 +228,7 @@ impl PublishError {
             Self::TagStayed { .. } => "run it again with --resume: what is done stays done",
             Self::Registry { source, .. } => return source.hint(),
             Self::Sign(error) => return error.hint(),
-            Self::NotVerifiable { .. } | Self::TooMany { .. } => return None,
+            Self::NotVerifiable { .. } | Self::TooLarge { .. } | Self::TooMany { .. } => return None,
         };
         Some(hint.to_owned())
     }

@@ -1,8 +1,13 @@
 //! Tags: where they were, where they go, and those that only hold what a registry would collect.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
-use countersign_oci::{Deleted, Digest, ImageReference, ManifestTarget, Pusher, Registry, Repository, Tag, media_type};
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use countersign_oci::{
+    Deleted, Digest, ImageReference, ManifestTarget, PinnedReference, Pusher, Registry, Repository, Tag, media_type,
+};
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 
 use super::PublishError;
 use super::children::Entry;
@@ -33,6 +38,7 @@ impl HoldPrefix {
 pub(super) struct Held {
     pub(super) repository: Repository,
     pub(super) tag: Tag,
+    pub(super) digest: Digest,
 }
 
 impl Held {
@@ -41,14 +47,14 @@ impl Held {
     }
 }
 
-/// Gives every manifest in the repository a tag of its own.
+/// Gives every manifest in the repository a tag of its own. Returns those that are there, where one fails too.
 pub(super) async fn hold(
     pusher: &Pusher,
     prefix: &HoldPrefix,
     repository: &Repository,
     manifests: &[(Digest, Bytes, &str)],
-) -> Result<Vec<Held>, PublishError> {
-    stream::iter(manifests)
+) -> (Vec<Held>, Option<PublishError>) {
+    let outcomes: Vec<Result<Held, PublishError>> = stream::iter(manifests)
         .map(|(digest, bytes, media_type)| async move {
             let tag = prefix.tag(*digest).ok_or(PublishError::NoTag)?;
             let pushed = pusher.push_manifest(repository, ManifestTarget::Tag(&tag), bytes.clone(), media_type).await;
@@ -57,11 +63,19 @@ pub(super) async fn hold(
                 what: format!("{repository}@{digest} under the tag {tag}"),
                 source: Box::new(source),
             })?;
-            Ok(Held { repository: repository.clone(), tag })
+            Ok(Held { repository: repository.clone(), tag, digest: *digest })
         })
         .buffer_unordered(PARALLEL)
-        .try_collect()
-        .await
+        .collect()
+        .await;
+    let (mut held, mut failure) = (Vec::new(), None);
+    for outcome in outcomes {
+        match outcome {
+            Ok(one) => held.push(one),
+            Err(error) => failure = Some(error),
+        }
+    }
+    (held, failure)
 }
 
 /// The entries, as they are held.
@@ -69,23 +83,56 @@ pub(super) fn entries(entries: &[Entry]) -> Vec<(Digest, Bytes, &str)> {
     entries.iter().map(|one| (one.descriptor.digest, one.raw.bytes.clone(), one.raw.media_type.as_str())).collect()
 }
 
-/// Takes the holding tags away. Returns those that stay: some registries delete no tags.
-pub(super) async fn release(pusher: &Pusher, held: Vec<Held>) -> Vec<ImageReference> {
-    let outcomes = stream::iter(held)
-        .map(|Held { repository, tag }| async move {
-            let left = match pusher.delete_tag(&repository, &tag).await {
-                Ok(Deleted::Removed | Deleted::Absent) => return None,
-                Ok(_) => "the registry deletes no tags".to_owned(),
-                Err(error) => error.to_string(),
-            };
-            let reference = named(&repository, &tag);
+/// What came of taking the holding tags away.
+#[derive(Default)]
+pub(super) struct Released {
+    /// Tags that stay: some registries delete no tags.
+    pub(super) left: Vec<ImageReference>,
+    /// Manifests that went with their tag: some registries delete more than they are asked to.
+    pub(super) lost: Vec<PinnedReference>,
+}
+
+/// Takes the holding tags away, one after the other in each repository, and looks after each whether what it held is still there. Where it
+/// is not, the others stay.
+pub(super) async fn release(pusher: &Pusher, held: Vec<Held>) -> Released {
+    let mut by_repository: BTreeMap<Repository, Vec<Held>> = BTreeMap::new();
+    for one in held {
+        by_repository.entry(one.repository.clone()).or_default().push(one);
+    }
+    let outcomes = by_repository.into_values().map(|held| release_in(pusher, held));
+    let mut all = Released::default();
+    for one in join_all(outcomes).await {
+        all.left.extend(one.left);
+        all.lost.extend(one.lost);
+    }
+    all
+}
+
+async fn release_in(pusher: &Pusher, held: Vec<Held>) -> Released {
+    let mut released = Released::default();
+    for one in held {
+        let reference = one.reference();
+        if !released.lost.is_empty() {
+            released.left.push(reference);
+            continue;
+        }
+        let left = match pusher.delete_tag(&one.repository, &one.tag).await {
+            Ok(Deleted::Removed | Deleted::Absent) => None,
+            Ok(_) => Some("the registry deletes no tags".to_owned()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(left) = left {
             tracing::warn!("{reference} only held a manifest and stays: {left}");
-            Some(reference)
-        })
-        .buffer_unordered(PARALLEL)
-        .filter_map(std::future::ready)
-        .collect();
-    outcomes.await
+            released.left.push(reference);
+            continue;
+        }
+        let pinned = one.repository.pin(one.digest);
+        if let Ok(false) = pusher.registry().manifest_exists(&pinned).await {
+            tracing::warn!("{pinned} went with the tag that held it, the other holding tags stay");
+            released.lost.push(pinned);
+        }
+    }
+    released
 }
 
 /// What a tag points at.

@@ -196,8 +196,39 @@ async fn a_registry_that_loses_a_signature_keeps_every_tag_where_it_was() {
     let none = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
     let _fault = job.other.fault(Fault::new(Service::Registry, Action::Body(none.to_vec())).path("/referrers/"));
     let failure = job.publish(&job.request()).await.unwrap_err();
-    assert!(failure.errors.iter().all(|error| error.code() == "not-verified"), "{:?}", failure.errors);
+    assert!(failure.errors.iter().all(|error| error.code() == "not-verifiable"), "{:?}", failure.errors);
+    assert!(failure.errors.iter().all(PublishError::retryable), "what is not shown yet may be shown later");
     job.assert_no_tag_moved();
+}
+
+#[tokio::test]
+async fn signatures_that_are_listed_a_moment_later_are_waited_for() {
+    let job = Job::start();
+    let none = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+    let late = Fault::new(Service::Registry, Action::Body(none.to_vec())).path("/referrers/").times(4);
+    let fault = job.other.fault(late);
+    job.publish(&job.request()).await.unwrap();
+    assert_eq!(fault.hits(), 4);
+}
+
+#[tokio::test]
+async fn a_listing_that_repeats_one_manifest_is_read_once() {
+    let job = Job::start();
+    let registry = job.world.sandbox.registry();
+    let amd64 = &job.image.platforms[0].manifest;
+    let entry =
+        format!(r#"{{"mediaType":"{}","digest":"{}","size":{}}}"#, amd64.media_type, amd64.digest, amd64.bytes.len());
+    let entries = vec![entry; 300].join(",");
+    let index =
+        format!(r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{entries}]}}"#, job.image.index.media_type);
+    let digest = Digest::of(index.as_bytes()).to_string();
+    registry.put_manifest(CACHE, &digest, &job.image.index.media_type, index);
+    let mut request = job.request();
+    request.children = vec![child(&digest)];
+    assert_eq!(platforms(&publish::plan(&job.world.registry(), &request).await.unwrap()), ["linux/amd64"]);
+    let read = job.world.sandbox.requests_of(Service::Registry);
+    let read = read.iter().filter(|one| one.method == "GET" && one.path.ends_with(&amd64.digest));
+    assert_eq!(read.count(), 1);
 }
 
 #[tokio::test]
@@ -318,6 +349,11 @@ async fn what_goes_with_a_holding_tag_is_pushed_again() {
     let index = report.index.unwrap().digest.to_string();
     let registry = job.world.sandbox.registry();
     assert!(registry.get_manifest(APP, &amd64).is_some());
+    assert!(!report.holding_tags_left.is_empty(), "the other tags stay");
+    let policy = job.world.policy("require: {tag: true, repository: true}");
+    let pinned = at(registry, APP).pin(amd64.parse().unwrap());
+    let verdict = job.world.verify(&pinned, Some("v1"), &policy).await;
+    assert!(matches!(verdict, Verdict::Verified(..)), "its signature, too: {verdict:?}");
     assert_eq!(registry.get_manifest(APP, "latest").unwrap().digest, index);
 }
 

@@ -106,6 +106,12 @@ impl Registry {
         locked(&self.0.referrers_api).insert(repository.clone(), exists);
     }
 
+    /// How long something that was written just now is waited for: [`RegistryOptions::visible_within`].
+    #[must_use]
+    pub fn visible_within(&self) -> Duration {
+        self.0.visible_within
+    }
+
     pub(crate) fn lacks_referrers_api(&self, repository: &Repository) -> bool {
         locked(&self.0.referrers_api).get(repository) == Some(&false)
     }

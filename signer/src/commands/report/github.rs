@@ -4,7 +4,7 @@
 //! in an image's config, words of a server) reach both, and must neither add an output nor break or link out of the summary.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -119,7 +119,7 @@ impl GithubFiles {
         let written = delimiter().and_then(|delimiter| {
             let text = outputs::outputs(report, &delimiter).ok_or(io::ErrorKind::InvalidData)?;
             // What another step left without an end of line would swallow the first output.
-            let gap = if self.outputs.metadata()?.len() > 0 { "\n" } else { "" };
+            let gap = if ends_a_line(&self.outputs)? { "" } else { "\n" };
             (&self.outputs).write_all(format!("{gap}{text}").as_bytes())
         });
         match written {
@@ -197,8 +197,19 @@ fn delimiter() -> io::Result<String> {
     Ok(format!("end-{digits}"))
 }
 
+/// Whether nothing stands on the last line.
+fn ends_a_line(mut file: &File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+    OpenOptions::new().read(true).append(true).create(true).open(path)
 }
 
 fn warn(variable: &str, cause: &io::Error) {
