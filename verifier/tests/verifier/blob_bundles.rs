@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use countersign_oci::http::{self, HttpOptions};
+use countersign_oci::http::{self, Budget, HttpOptions};
 use countersign_oci::{Digest, Secret};
 use countersign_policy::Policy;
-use countersign_signer::identity::IdentityToken;
-use countersign_signer::services::{Certificate, Services, SigningConfig};
+use countersign_signer::identity::IdentitySource;
+use countersign_signer::services::{Credentials, Services, SigningConfig};
 use countersign_verifier::blob::{Artifact, ExpectedSigner, ManagedKey, VerifiedBlob};
 use countersign_verifier::reason::Reason;
 use countersign_verifier::{TrustedRoot, Verifier};
@@ -23,6 +22,7 @@ use serde_json::{Value, json};
 use sigstore_rekor::LogEntry;
 use sigstore_types::{DerPublicKey, KindVersion};
 
+use crate::time::{budget, budget_at};
 use crate::world::now;
 
 pub(crate) const FILE: &[u8] = b"a file\n";
@@ -70,13 +70,11 @@ impl Bundles {
     async fn sign() -> Self {
         let sandbox = Sandbox::start(Options::default()).unwrap();
         let root = TrustedRoot::from_json(sandbox.trusted_root(), "the sandbox").unwrap();
-        let token = Secret::new(sandbox.github_token(&GithubIdentity::default()));
-        let token = IdentityToken::parse("the test", token, now()).unwrap();
-        let certificate = services(&sandbox, RekorVersion::V1).certificate(&token, now()).await.unwrap();
+        let credentials = credentials(&sandbox, &services(&sandbox, RekorVersion::V1, budget())).await;
         let key = Key::generate();
         Self {
-            v1: Logged::sign(&sandbox, RekorVersion::V1, &certificate, &key).await,
-            v2: Logged::sign(&sandbox, RekorVersion::V2, &certificate, &key).await,
+            v1: Logged::sign(&sandbox, RekorVersion::V1, &credentials, &key).await,
+            v2: Logged::sign(&sandbox, RekorVersion::V2, &credentials, &key).await,
             verifier: Verifier::new(root).unwrap(),
             trusted_root: serde_json::from_str(sandbox.trusted_root()).unwrap(),
             key: ManagedKey::from_pem(&key.public.to_pem()).unwrap(),
@@ -120,12 +118,13 @@ pub(crate) async fn signed_too_late(rekor: RekorVersion) -> (Verifier, Value) {
     let clock = Clock::from_fn(time);
     let options = Options { clock, valid_before_start: SignedDuration::from_hours(2), ..Options::default() };
     let sandbox = Sandbox::start(options).unwrap();
-    let token = Secret::new(sandbox.github_token(&GithubIdentity::default()));
-    let token = IdentityToken::parse("the test", token, start).unwrap();
-    let services = services(&sandbox, rekor);
-    let certificate = services.certificate(&token, start).await.unwrap();
+    // The signer does not notice how late it is, or it would sign with a new certificate.
+    let services = services(&sandbox, rekor, budget_at(move || start));
+    let credentials = credentials(&sandbox, &services).await;
+    let certificate = credentials.certificate().await.unwrap();
     late.store(true, Ordering::Relaxed);
-    let signed = services.sign_file(&certificate, FILE).await.unwrap();
+    let signed = services.sign_file(&credentials, FILE).await.unwrap();
+    assert!(Arc::ptr_eq(&certificate, &credentials.certificate().await.unwrap()), "the certificate was renewed");
     let root = TrustedRoot::from_json(sandbox.trusted_root(), "the sandbox").unwrap();
     (Verifier::new(root).unwrap(), parse(&signed.json))
 }
@@ -167,12 +166,12 @@ pub(crate) fn statement(subject: &[u8], says: &str) -> Value {
 }
 
 impl Logged {
-    async fn sign(sandbox: &Sandbox, rekor: RekorVersion, certificate: &Certificate, key: &Key) -> Self {
-        let services = services(sandbox, rekor);
-        let file = async |bytes: &[u8]| parse(&services.sign_file(certificate, bytes).await.unwrap().json);
+    async fn sign(sandbox: &Sandbox, rekor: RekorVersion, credentials: &Credentials, key: &Key) -> Self {
+        let services = services(sandbox, rekor, budget());
+        let file = async |bytes: &[u8]| parse(&services.sign_file(credentials, bytes).await.unwrap().json);
         let statement = async |says: &str| {
             let statement = statement(FILE, says).to_string();
-            parse(&services.sign(certificate, statement.as_bytes()).await.unwrap().json)
+            parse(&services.sign(credentials, statement.as_bytes()).await.unwrap().json)
         };
         let by_key = match rekor {
             RekorVersion::V1 => key.sign_v1(sandbox).await,
@@ -190,9 +189,15 @@ impl Logged {
     }
 }
 
-fn services(sandbox: &Sandbox, rekor: RekorVersion) -> Services {
+fn services(sandbox: &Sandbox, rekor: RekorVersion, budget: Budget) -> Services {
     let config = SigningConfig::from_json(sandbox.signing_config(rekor), "the sandbox").unwrap();
-    Services::new(config.select(now()).unwrap(), &HttpOptions::default(), Duration::from_secs(30)).unwrap()
+    Services::new(config.select(now()).unwrap(), &HttpOptions::default(), budget).unwrap()
+}
+
+async fn credentials(sandbox: &Sandbox, services: &Services) -> Credentials {
+    let token = Secret::new(sandbox.github_token(&GithubIdentity::default()));
+    let identity = IdentitySource::Token { origin: "the test", token };
+    Credentials::new(services, &identity).await.unwrap()
 }
 
 fn parse(json: &[u8]) -> Value {

@@ -14,5 +14,6 @@ mod inspect;
 mod peer_bundles;
 mod program;
 mod registry;
+mod time;
 mod trust;
 mod world;

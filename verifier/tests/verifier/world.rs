@@ -14,6 +14,8 @@ use jiff::Timestamp;
 use sandbox::image::{self, Image, ImageSpec};
 use sandbox::{GithubIdentity, Options, RekorVersion, Sandbox};
 
+use crate::time::budget;
+
 pub(crate) struct World {
     pub(crate) sandbox: Sandbox,
     pub(crate) registry: Registry,
@@ -49,10 +51,9 @@ impl World {
         let token = Secret::new(self.sandbox.github_token(identity));
         let signer = Signer {
             registry: self.registry.clone(),
-            services: Services::new(selection, &HttpOptions::default(), Duration::from_secs(30)).unwrap(),
+            services: Services::new(selection, &HttpOptions::default(), budget()).unwrap(),
             identity: IdentitySource::Token { origin: "the test", token },
             verifier: self.verifier.clone(),
-            clock: Arc::new(now),
         };
         let request = SignRequest::new(vec![reference.clone()]);
         signer.sign(&request).await.unwrap();
