@@ -14,7 +14,7 @@ use crate::services::SignedBundle;
 use crate::statement::{BoundSubject, PREDICATE_TYPE, PlannedStatement};
 
 /// How many pushes are under way at once.
-const PARALLEL: usize = 32;
+const PARALLEL: usize = 48;
 
 /// A statement whose bundle verified.
 #[derive(Debug)]

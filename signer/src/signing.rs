@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use countersign_oci::{Digest, PinnedReference, Pusher, Repository};
 use countersign_policy::Policy;
+use futures_util::future::join;
 use futures_util::stream::{self, StreamExt as _};
 
 use crate::attach::{self, Verified};
@@ -195,12 +196,16 @@ impl Signer {
         loop {
             let bundle = self.services.sign(credentials, &bytes).await?;
             let created = self.services.budget().now();
-            if let Some(state) = state {
-                let subjects: Vec<_> = statement.subjects.iter().map(BoundSubject::reference).collect();
-                state.record_bundle(&subjects, created, &bundle);
-            }
+            let record = async {
+                if let Some(state) = state {
+                    let subjects: Vec<_> = statement.subjects.iter().map(BoundSubject::reference).collect();
+                    state.record_bundle(&subjects, created, &bundle).await;
+                }
+            };
             tracing::info!(log_index = bundle.log_index, subjects = statement.subjects.len(), "signed and logged");
-            match check.verify(&statement, &bundle.json).await {
+            // It is kept whatever the verdict: a crash must not cost a second entry.
+            let ((), verdict) = join(record, check.verify(&statement, &bundle.json)).await;
+            match verdict {
                 Ok(()) => return Ok(Verified::signature(statement, bundle, created)),
                 Err(SignError::CertificateOutlived { not_after, now, .. }) if !outlived => {
                     tracing::warn!(%not_after, %now, "the certificate ended before the signature was logged, signing again");

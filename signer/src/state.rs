@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use countersign_oci::{Digest, PinnedReference, Repository, Tag, limits};
 use jiff::Timestamp;
@@ -92,18 +92,34 @@ pub enum StateError {
 /// The state of one request, locked while this value lives.
 #[derive(Debug)]
 pub struct StateFile {
-    path: PathBuf,
+    kept: Arc<Kept>,
     _lock: File,
-    state: Mutex<State>,
+}
+
+/// What is shared with the thread that writes.
+#[derive(Debug)]
+struct Kept {
+    path: PathBuf,
+    state: Mutex<Versioned>,
+    /// The version that is in the file. Whoever holds it writes.
+    written: Mutex<u64>,
     /// Whether what is in the file is not ours to go on with: it is set aside when the first thing is written.
     foreign: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Versioned {
+    state: State,
+    /// How often it was changed.
+    version: u64,
 }
 
 impl Drop for StateFile {
     /// A lock without a state is litter.
     fn drop(&mut self) {
-        if !self.path.exists() {
-            let _ = fs::remove_file(lock_path(&self.path));
+        let path = self.path();
+        if !path.exists() {
+            let _ = fs::remove_file(lock_path(path));
         }
     }
 }
@@ -134,25 +150,32 @@ impl StateFile {
                 (empty, true)
             }
         };
-        Ok(Self { path: path.to_owned(), _lock: lock, state: Mutex::new(state), foreign: AtomicBool::new(foreign) })
+        let kept = Kept {
+            path: path.to_owned(),
+            state: Mutex::new(Versioned { state, version: 0 }),
+            written: Mutex::new(0),
+            foreign: AtomicBool::new(foreign),
+        };
+        Ok(Self { kept: Arc::new(kept), _lock: lock })
     }
 
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.kept.path
     }
 
     /// Whether an earlier call left anything in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.with(|state| state.bundles.is_empty() && state.tags.is_empty())
+        let kept = self.kept.state();
+        kept.state.bundles.is_empty() && kept.state.tags.is_empty()
     }
 
     /// Everything is done: the file is removed.
     pub fn finish(self) -> Result<(), StateError> {
-        let unusable = |source| StateError::Unusable { path: self.path.clone(), source };
-        for path in [&self.path, &lock_path(&self.path)] {
+        let unusable = |source| StateError::Unusable { path: self.path().to_owned(), source };
+        for path in [self.path(), &lock_path(self.path())] {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(error)),
                 _ => {}
@@ -170,30 +193,67 @@ impl StateFile {
             let bundle = SignedBundle { json: stored.bundle.clone().into(), log_index: log_index(&stored.bundle)? };
             Some(RememberedBundle { subjects, created: stored.created, bundle })
         };
-        self.with(|state| state.bundles.iter().filter_map(remembered).collect())
+        self.kept.state().state.bundles.iter().filter_map(remembered).collect()
     }
 
-    /// Keeps a bundle. From now on no second log entry is needed for its subjects.
-    pub(crate) fn record_bundle(&self, subjects: &[PinnedReference], created: Timestamp, bundle: &SignedBundle) {
+    /// Keeps a bundle: when this returns, no second log entry is needed for its subjects. Bundles that come while the file is written
+    /// are written together, once.
+    pub(crate) async fn record_bundle(&self, subjects: &[PinnedReference], created: Timestamp, bundle: &SignedBundle) {
         let stored = StoredBundle {
             subjects: subjects.iter().map(ToString::to_string).collect(),
             created,
             bundle: String::from_utf8_lossy(&bundle.json).into_owned(),
         };
-        self.change(|state| state.bundles.push(stored));
+        let version = self.kept.change(|state| state.bundles.push(stored));
+        let kept = Arc::clone(&self.kept);
+        // An error is a panic, which ends the program by itself.
+        let _ = tokio::task::spawn_blocking(move || kept.write(version)).await;
     }
 
     /// What a tag pointed at before this request began: what an earlier call saw, else `found`, which is kept.
     pub(crate) fn tag_before(&self, repository: &Repository, tag: &Tag, found: Option<Digest>) -> Option<Digest> {
         let reference = format!("{repository}:{tag}");
-        let known = self.with(|state| state.tags.iter().find(|stored| stored.reference == reference).cloned());
+        let known = self.kept.state().state.tags.iter().find(|stored| stored.reference == reference).cloned();
         match known {
             Some(known) => known.before,
             None => {
-                self.change(|state| state.tags.push(StoredTag { reference, before: found }));
+                let version = self.kept.change(|state| state.tags.push(StoredTag { reference, before: found }));
+                self.kept.write(version);
                 found
             }
         }
+    }
+}
+
+impl Kept {
+    fn state(&self) -> MutexGuard<'_, Versioned> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state, and returns the version that has the change.
+    fn change(&self, change: impl FnOnce(&mut State)) -> u64 {
+        let mut kept = self.state();
+        change(&mut kept.state);
+        kept.version += 1;
+        kept.version
+    }
+
+    /// Returns when the file has this version or a later one.
+    ///
+    /// The state is a hint: a disk that is full costs a log entry after a crash, not the release.
+    fn write(&self, version: u64) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if *written >= version {
+            return;
+        }
+        let (newest, text) = {
+            let kept = self.state();
+            (kept.version, serde_json::to_vec(&kept.state).expect("strings and numbers always serialise"))
+        };
+        if let Err(problem) = self.make_room().and_then(|()| write(&self.path, &text)) {
+            tracing::warn!(%problem, "the state cannot be kept in {}: --resume would know less", self.path.display());
+        }
+        *written = newest;
     }
 
     fn make_room(&self) -> io::Result<()> {
@@ -205,21 +265,6 @@ impl StateFile {
             );
         }
         Ok(())
-    }
-
-    fn with<T>(&self, read: impl FnOnce(&State) -> T) -> T {
-        read(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// The state is a hint: a disk that is full costs a log entry after a crash, not the release.
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut state);
-        let text = serde_json::to_vec(&*state).expect("strings and numbers always serialise");
-        let written = self.make_room().and_then(|()| write(&self.path, &text));
-        if let Err(problem) = written {
-            tracing::warn!(%problem, "the state cannot be kept in {}: --resume would know less", self.path.display());
-        }
     }
 }
 
@@ -327,6 +372,28 @@ mod tests {
         SignedBundle { json: r#"{"verificationMaterial":{"tlogEntries":[{"logIndex":"7"}]}}"#.into(), log_index: 7 }
     }
 
+    fn record(state: &StateFile, subjects: &[PinnedReference]) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(state.record_bundle(subjects, Timestamp::UNIX_EPOCH, &bundle()));
+    }
+
+    #[test]
+    fn bundles_that_come_at_once_are_all_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let request = Digest::of(b"request");
+        let state = StateFile::open(&path, request, false).unwrap();
+        let subjects: Vec<_> = (0..50_u8).map(|number| [repository().pin(Digest::of(&[number]))]).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let bundle = bundle();
+            let all = subjects.iter().map(|subject| state.record_bundle(subject, Timestamp::UNIX_EPOCH, &bundle));
+            futures_util::future::join_all(all).await;
+        });
+        let kept = read(&path, request).unwrap().unwrap();
+        assert_eq!(kept.bundles.len(), subjects.len());
+    }
+
     #[test]
     fn what_was_recorded_is_there_for_the_call_that_resumes() {
         let folder = tempfile::tempdir().unwrap();
@@ -337,7 +404,7 @@ mod tests {
 
         let first = StateFile::open(&path, request, false).unwrap();
         assert!(first.is_empty());
-        first.record_bundle(std::slice::from_ref(&subject), Timestamp::UNIX_EPOCH, &bundle());
+        record(&first, std::slice::from_ref(&subject));
         assert_eq!(first.tag_before(&repository(), &tag, None), None);
         assert!(matches!(StateFile::open(&path, request, true), Err(StateError::Locked { .. })));
         drop(first);
@@ -359,14 +426,14 @@ mod tests {
         let path = folder.path().join("state.json");
         let request = Digest::of(b"request");
         let subject = [repository().pin(Digest::of(b"index"))];
-        StateFile::open(&path, request, false).unwrap().record_bundle(&subject, Timestamp::UNIX_EPOCH, &bundle());
+        record(&StateFile::open(&path, request, false).unwrap(), &subject);
 
         for (other, resume) in [(request, false), (Digest::of(b"another request"), true)] {
             let before = fs::read(&path).unwrap();
             let state = StateFile::open(&path, other, resume).unwrap();
             assert!(state.is_empty());
             assert_eq!(fs::read(&path).unwrap(), before, "it stays until there is something else to keep");
-            state.record_bundle(&subject, Timestamp::UNIX_EPOCH, &bundle());
+            record(&state, &subject);
             assert_eq!(fs::read(folder.path().join("state.json.old")).unwrap(), before);
         }
     }
@@ -381,7 +448,7 @@ mod tests {
             fs::write(&path, damaged).unwrap();
             let state = StateFile::open(&path, Digest::of(b"request"), true).unwrap();
             assert!(state.is_empty());
-            state.record_bundle(&[], Timestamp::UNIX_EPOCH, &bundle());
+            record(&state, &[]);
             let old = folder.path().join("state.json.old");
             assert_eq!(fs::read_to_string(&old).unwrap(), damaged);
             fs::remove_file(&path).unwrap();
@@ -410,7 +477,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
         let state = StateFile::open(&path, Digest::of(b"request"), false).unwrap();
-        state.record_bundle(&[], Timestamp::UNIX_EPOCH, &bundle());
+        record(&state, &[]);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }
