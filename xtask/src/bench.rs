@@ -17,7 +17,7 @@ mod timer;
 mod waterfall;
 mod world;
 
-use crate::flags::{BenchSignFlags, BenchTask};
+use crate::flags::{BenchPart, BenchSignFlags, BenchTask};
 use crate::peers::install::Toolbox;
 use crate::peers::servers::{Real, RealStack};
 use crate::peers::stack::{Rekor, Stack};
@@ -58,8 +58,12 @@ fn sign(flags: &BenchSignFlags) -> anyhow::Result<()> {
         return bench.trace(&services);
     }
     let mut report = Report::new(&programs)?;
-    bench.matrix(&services, &mut report)?;
-    bench.releases(&services, &mut report)?;
+    if flags.has(BenchPart::Index) {
+        bench.matrix(&services, &mut report)?;
+    }
+    if flags.has(BenchPart::Release) {
+        bench.releases(&services, &mut report)?;
+    }
     if flags.real {
         bench.real(&toolbox, &mut report)?;
     }
@@ -101,7 +105,7 @@ impl Bench<'_> {
 
     /// Whole releases in one call: of these ours alone, as a loop of the others would take hours.
     fn releases(&mut self, services: &Services, report: &mut Report) -> anyhow::Result<()> {
-        let load = Load { images: 200, children: 4, registries: 1 };
+        let load = Load { images: RELEASE, children: 4, registries: 1 };
         for round_trip in self.round_trips().into_iter().filter(|round_trip| *round_trip <= FAR) {
             let whos: &[Contestant] = if self.flags.quick { &[OURS] } else { &[OURS, OURS_AT_ONCE] };
             self.compare(services, load, round_trip, whos, report)?;
@@ -176,7 +180,8 @@ impl Bench<'_> {
 
     /// One run of ours, request by request.
     fn trace(&mut self, services: &Services) -> anyhow::Result<()> {
-        let load = Load { images: 1, children: 4, registries: 1 };
+        let images = if self.flags.only == [BenchPart::Release] { RELEASE } else { 1 };
+        let load = Load { images, children: 4, registries: 1 };
         self.world.network.set_round_trip(FAR);
         for warm in [false, true] {
             let references = self.world.push(load);
@@ -199,5 +204,7 @@ impl Bench<'_> {
     }
 }
 
+/// Images of a release.
+const RELEASE: usize = 200;
 /// The round trip that the goals are stated for.
 const FAR: Duration = Duration::from_millis(40);

@@ -63,6 +63,10 @@ pub(crate) struct BenchSignFlags {
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub(crate) output: BenchOutput,
 
+    /// Measures only these.
+    #[arg(long, value_name = "PART", value_delimiter = ',', value_enum)]
+    pub(crate) only: Vec<BenchPart>,
+
     /// Less of everything: one registry, round trips of 0 and 40 ms, three runs.
     #[arg(long)]
     pub(crate) quick: bool,
@@ -79,9 +83,26 @@ pub(crate) struct BenchSignFlags {
     #[arg(long, value_name = "FILE")]
     pub(crate) signer: Option<PathBuf>,
 
-    /// Instead of the table: draws when each request of one run of ours was under way, with a round trip of 40 ms.
+    /// Instead of the table: draws when each request of one run of ours was under way, with a round trip of 40 ms. With `--only release`
+    /// what kinds of requests there were when.
     #[arg(long, conflicts_with_all = ["output", "quick", "real", "repetitions"])]
     pub(crate) trace: bool,
+}
+
+impl BenchSignFlags {
+    /// Whether a part is measured.
+    pub(crate) fn has(&self, part: BenchPart) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+}
+
+/// A part of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchPart {
+    /// One index, beside cosign.
+    Index,
+    /// A release of 200 images in one call.
+    Release,
 }
 
 /// How a result is written.

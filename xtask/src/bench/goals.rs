@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::contestant::Contestant;
 use super::measure::{Cell, round_trips};
 use super::world::Load;
-use super::{FAR, OURS, OURS_BY_DIGEST};
+use super::{FAR, OURS, OURS_BY_DIGEST, RELEASE};
 
 /// A promise, and what was measured of it.
 pub(crate) struct Goal {
@@ -78,7 +78,7 @@ pub(crate) fn of(cells: &[Cell]) -> Vec<Goal> {
     }
     for (load, who, what, limit) in [
         (index(4), OURS_BY_DIGEST, "--statement digest, 4 children, 40 ms", 0.6),
-        (Load { images: 200, children: 4, registries: 1 }, OURS, "a release of 200 images, 40 ms", 5.0),
+        (Load { images: RELEASE, children: 4, registries: 1 }, OURS, "a release of 200 images, 40 ms", 5.0),
     ] {
         let cell = find(SANDBOX, load, who, FAR);
         goals.extend(cell.map(|cell| Goal::at_most(what, seconds(cell), limit, "s")));
