@@ -299,7 +299,8 @@ impl Signer {
         state: Option<&StateFile>,
     ) -> Result<PublishReport, PublishFailure> {
         let mut report = PublishReport::default();
-        let outcome = self.publish_into(&mut report, request, state).await;
+        // On the heap: everything that is under way at once makes a large future.
+        let outcome = Box::pin(self.publish_into(&mut report, request, state)).await;
         report.requests = self.registry.request_counts();
         match outcome {
             Ok(()) => Ok(report),
@@ -349,7 +350,8 @@ impl Signer {
                 return Err(errors);
             }
         };
-        let outcome = self.sign_and_move(pusher, &assembled, &release, request, &credentials, state, report).await;
+        let outcome =
+            Box::pin(self.sign_and_move(pusher, &assembled, &release, request, &credentials, state, report)).await;
         // What holds a manifest that is signed and not tagged yet stays for the run that resumes.
         if outcome.is_err() {
             report.holding_tags_left = held.iter().map(tags::Held::reference).collect();
@@ -390,7 +392,7 @@ impl Signer {
             referred: existing::referred(&self.registry, roots, signatures).await,
             state,
         };
-        self.sign_release(pusher, release, &terms, credentials).await
+        Box::pin(self.sign_release(pusher, release, &terms, credentials)).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "one step of one function, which has all of these")]
@@ -417,7 +419,7 @@ impl Signer {
             referred,
             state,
         };
-        match self.sign_release(pusher, release, &terms, credentials).await {
+        match Box::pin(self.sign_release(pusher, release, &terms, credentials)).await {
             Ok(signed) => report.signed = signed,
             Err(SignFailure { errors, report: signed }) => {
                 report.signed = signed;

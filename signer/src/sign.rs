@@ -255,7 +255,8 @@ impl Signer {
         request: &SignRequest,
         state: Option<&StateFile>,
     ) -> Result<SignReport, SignFailure> {
-        let mut outcome = self.sign_all(request, state).await;
+        // On the heap: everything that is under way at once makes a large future.
+        let mut outcome = Box::pin(self.sign_all(request, state)).await;
         let report = outcome.as_mut().unwrap_or_else(|failure| &mut failure.report);
         report.requests = self.registry.request_counts();
         outcome
@@ -263,7 +264,7 @@ impl Signer {
 
     async fn sign_all(&self, request: &SignRequest, state: Option<&StateFile>) -> Result<SignReport, SignFailure> {
         let pusher = Pusher::new(self.registry.clone());
-        let Ready { images, release, referred, credentials } = self.ready(&pusher, request).await?;
+        let Ready { images, release, referred, credentials } = Box::pin(self.ready(&pusher, request)).await?;
         let terms = Terms {
             form: request.form,
             one_statement: request.one_statement,
@@ -273,7 +274,7 @@ impl Signer {
             referred,
             state,
         };
-        match self.sign_release(&pusher, &release, &terms, &credentials).await {
+        match Box::pin(self.sign_release(&pusher, &release, &terms, &credentials)).await {
             Ok(report) => Ok(SignReport { images, ..report }),
             Err(SignFailure { errors, report }) if report.statements.is_empty() => {
                 Err(SignFailure { errors, report: SignReport::default() })

@@ -80,7 +80,7 @@ impl Signer {
             signatures: terms.signatures,
             budget: self.services.budget(),
         };
-        let existing = judge.find(&open, &terms.referred).await;
+        let existing = Box::pin(judge.find(&open, &terms.referred)).await;
         let (open, signed_already) = split(open, &existing);
 
         if !open.is_empty() {
@@ -90,12 +90,12 @@ impl Signer {
                 Some(_) => demand,
                 None => Demand::new(&Arc::new(signer.policy()?), terms.annotations),
             };
-            verified.extend(self.bundles(credentials, &demand, open, terms).await?);
+            verified.extend(Box::pin(self.bundles(credentials, &demand, open, terms)).await?);
         }
 
         let others: BTreeSet<Bytes> = existing.values().map(|found| found.bundle.clone()).collect();
         tracing::info!(new = verified.len(), before = signed_already.len(), "attaching");
-        let attached = attach::attach(pusher, &verified, terms.signatures).await;
+        let attached = Box::pin(attach::attach(pusher, &verified, terms.signatures)).await;
         let statements = verified.iter().zip(&attached.referrers).map(|(one, referrers)| {
             let bundle = LoggedBundle { digest: Digest::of(&one.bundle.json), log_index: one.bundle.log_index };
             describe(&one.statement, Some(bundle), referrers)

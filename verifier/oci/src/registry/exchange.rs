@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use reqwest::{Response, StatusCode};
 
 use super::call::{Call, Fetched};
@@ -40,7 +41,12 @@ impl Registry {
     }
 
     /// Makes a call once, with everything that authentication takes. Only a success is an answer.
-    pub(crate) async fn exchange(&self, call: &Call<'_>) -> Result<Response, RegistryError> {
+    pub(crate) fn exchange<'a>(&'a self, call: &'a Call<'_>) -> BoxFuture<'a, Result<Response, RegistryError>> {
+        // On the heap: every future that talks to a registry holds one or more of these.
+        Box::pin(self.exchange_once(call))
+    }
+
+    async fn exchange_once(&self, call: &Call<'_>) -> Result<Response, RegistryError> {
         let mut refused: Option<RegistryError> = None;
         for _ in 0..MAX_ROUNDS {
             let endpoint = self.endpoint(call.repository.registry())?;
