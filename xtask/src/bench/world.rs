@@ -79,14 +79,13 @@ impl World {
             (Peer::Tsa, &stack.tsa),
             (Peer::Oidc, &provider),
         ] {
-            let direct = address(url)?;
-            let behind = format!("http://{}", self.network.link(peer, direct)?);
-            let direct = format!("http://{direct}");
-            ensure!(peer == Peer::Oidc || config.contains(&direct), "{direct} is not in the signing config");
+            let direct = origin(url);
+            let behind = format!("http://{}", self.network.link(peer, address(url)?)?);
             if peer == Peer::Oidc {
-                ambient.iter_mut().for_each(|(_, value)| *value = value.replace(&direct, &behind));
+                ambient.iter_mut().for_each(|(_, value)| *value = value.replace(direct, &behind));
             } else {
-                config = config.replace(&direct, &behind);
+                ensure!(config.contains(direct), "{direct} is not in the signing config");
+                config = config.replace(direct, &behind);
             }
         }
         let signing_config = folder.join(format!("{}.json", stack.name.replace([' ', ','], "-")));
@@ -144,16 +143,38 @@ fn image(children: usize, name: &str) -> Image {
     multi_platform(&spec)
 }
 
+/// Scheme, host and port of a URL, as it spells them.
+fn origin(url: &str) -> &str {
+    let authority = url.find("://").map_or(0, |scheme| scheme + 3);
+    let end = url[authority..].find(['/', '?']).map_or(url.len(), |end| authority + end);
+    &url[..end]
+}
+
 /// The address in a URL of this machine.
 fn address(url: &str) -> anyhow::Result<SocketAddr> {
-    let rest = url.strip_prefix("http://").with_context(|| format!("{url} is not plain http"))?;
-    let host = rest.split(['/', '?']).next().unwrap_or_default().replace("localhost", "127.0.0.1");
+    let host = origin(url).strip_prefix("http://").with_context(|| format!("{url} is not plain http"))?;
+    let host = host.replace("localhost", "127.0.0.1");
     host.parse().with_context(|| format!("{url} has no address of this machine"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_read_from_a_url_and_replaced_as_it_is_spelt() -> anyhow::Result<()> {
+        for (url, spelt) in [
+            ("http://127.0.0.1:80/a?b", "http://127.0.0.1:80"),
+            ("http://localhost:80?a=/", "http://localhost:80"),
+            ("http://localhost:80", "http://localhost:80"),
+        ] {
+            assert_eq!((origin(url), address(url)?), (spelt, ([127, 0, 0, 1], 80).into()));
+        }
+        for url in ["https://127.0.0.1:80", "http://example.com:80", "http://127.0.0.1", ""] {
+            assert!(address(url).is_err(), "{url}");
+        }
+        Ok(())
+    }
 
     #[test]
     fn an_index_has_as_many_manifests_as_asked_for_and_none_in_common_with_another() {
