@@ -339,8 +339,11 @@ async fn what_goes_with_a_holding_tag_is_pushed_again() {
     let registry = job.world.sandbox.registry().clone();
     let amd64 = job.image.platforms[0].manifest.digest.clone();
     let lost = amd64.clone();
-    // A registry that takes away the manifest with its tag, and every other tag with the manifest.
+    // A registry that takes away the manifest with its tag, its signatures with the manifest, and another tag.
     let deletes = Action::Before(Arc::new(move || {
+        for referrer in registry.referrers(APP, &lost) {
+            registry.remove_manifest(APP, referrer["digest"].as_str().unwrap());
+        }
         registry.remove_manifest(APP, &lost);
         registry.remove_tag(APP, "latest");
     }));
