@@ -10,7 +10,7 @@ use countersign_oci::http;
 use countersign_oci::{Class, ImageReference, Repository};
 
 use crate::failure::Failure;
-use crate::output::OutputFormat;
+use crate::output::{OutputFormat, ReportFormat};
 
 mod environment;
 mod files;
@@ -24,6 +24,23 @@ pub struct OutputFlags {
     /// How the result is written: text, or one JSON document, for failures too.
     #[arg(long, value_enum, default_value_t, env = "COUNTERSIGN_OUTPUT")]
     pub output: OutputFormat,
+
+    /// Shows no progress.
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// Logs more to standard error: -v what is done, -vv details, -vvv everything.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// How the result is written, where jobs read it too.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
+pub struct ReportFlags {
+    /// How the result is written: text, one JSON document, one SARIF log, or what a GitHub Actions job shows.
+    #[arg(long, value_enum, default_value_t, env = "COUNTERSIGN_OUTPUT")]
+    pub output: ReportFormat,
 
     /// Shows no progress.
     #[arg(short, long)]

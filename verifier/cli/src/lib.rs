@@ -3,6 +3,7 @@
 //! * [`exit`]: five exit codes, and [`Failure`], which every error becomes
 //! * [`flags`]: flags for output, registry and trust, and how they become settings
 //! * [`output`]: data to standard output, everything else to standard error
+//! * [`sarif`]: results for code scanning
 //! * [`progress`]: bars on a terminal, lines elsewhere
 //! * [`program`]: what a `main` does around its command
 //!
@@ -14,6 +15,7 @@ pub mod flags;
 pub mod output;
 pub mod program;
 pub mod progress;
+pub mod sarif;
 
 pub use exit::Exit;
 pub use failure::Failure;
