@@ -1,0 +1,79 @@
+//! The one line that matters, and the code that programs branch on.
+
+use super::json::Failure;
+use crate::reason::{Class, Reason};
+use crate::verify::{Findings, Verdict};
+
+/// Returns why an image was not verified, in one line.
+#[must_use]
+pub fn headline(findings: &Findings) -> String {
+    if let Some(gap) = findings.gaps.first() {
+        return format!("cannot tell: {}", gap.detail);
+    }
+    if findings.not_examined > 0 {
+        return format!("cannot tell: {} referrers were not examined", findings.not_examined);
+    }
+    let reasons = || findings.candidates.iter().filter_map(|finding| finding.outcome.as_ref().err());
+    if let Some(reason) = reasons().find(|reason| reason.class() == Class::Undecided) {
+        return format!("cannot tell: {reason}");
+    }
+    let (needed, have) = findings.threshold;
+    if have > 0 {
+        return format!("{have} of {needed} distinct signers");
+    }
+    let nearest = reasons().max_by_key(|reason| nearness(reason));
+    match (nearest, findings.candidates.len()) {
+        (Some(Reason::Denied { denials }), _) => {
+            let codes: Vec<&str> = denials.iter().map(countersign_policy::Denial::code).collect();
+            format!("signed, and not as the policy wants it: {}", codes.join(", "))
+        }
+        (None, _) => "unsigned: no signature found".to_owned(),
+        (Some(reason), 1) => reason.to_string(),
+        (Some(reason), count) if reason.class() == Class::Other => {
+            format!("unsigned: none of {count} referrers is a signature ({reason})")
+        }
+        (Some(reason), count) => format!("none of {count} candidates will do; the nearest: {reason}"),
+    }
+}
+
+/// How close a refused candidate came: the nearest one is what a person wants to read about.
+fn nearness(reason: &Reason) -> u8 {
+    match reason {
+        Reason::Denied { .. } => 5,
+        Reason::SubjectMismatch { .. } => 4,
+        Reason::OlderCosign { .. } => 3,
+        reason if reason.class() == Class::Refused => 2,
+        Reason::NotASignature { .. } | Reason::MalformedBundle { .. } => 1,
+        _ => 0,
+    }
+}
+
+pub(super) fn failure(verdict: &Verdict) -> Option<Failure> {
+    let findings = verdict.findings();
+    let message = headline(findings);
+    match verdict {
+        Verdict::Verified(..) => None,
+        Verdict::Rejected(_) => {
+            let nearest =
+                findings.candidates.iter().filter_map(|f| f.outcome.as_ref().err()).max_by_key(|r| nearness(r));
+            let code = match nearest {
+                Some(reason) => reason.code(),
+                None if findings.threshold.1 > 0 => "threshold-not-met",
+                None => "unsigned",
+            };
+            Some(Failure { code, class: "rejected", retryable: false, message })
+        }
+        Verdict::Undecided(_) => {
+            let retryable = findings.gaps.iter().all(|gap| gap.retryable);
+            Some(Failure { code: "undecided", class: "unreachable", retryable, message })
+        }
+    }
+}
+
+pub(super) fn asked_text(findings: &Findings) -> String {
+    let reference = &findings.asked.reference;
+    match &findings.asked.tag {
+        Some(tag) => format!("{}:{tag}@{}", reference.repository(), reference.digest()),
+        None => reference.to_string(),
+    }
+}
