@@ -1,18 +1,20 @@
-//! Reads evidence from a registry, in waves, until the policy is satisfied.
+//! Reads evidence from a registry or an image layout, in waves, until the policy is satisfied.
 //!
 //! Anyone who can push to a repository can attach anything to an image, so what is listed costs at most what the limits
 //! allow: what is left out is counted, and then the answer is "could not decide", never "unsigned".
 
 mod budget;
 mod collector;
+mod source;
 mod survey;
 
 pub use budget::InspectBounds;
 use budget::{ByteBudget, Deadline};
 use collector::{Collector, Listed, OlderTag, WAVE};
-use countersign_oci::{ImageReference, PinnedReference, Registry, RegistryError, limits};
+use countersign_oci::{ImageReference, PinnedReference, RegistryError, limits};
 use countersign_policy::Policy;
 use jiff::Timestamp;
+pub use source::Source;
 pub use survey::{inspect_beside, inspect_image, inspect_image_within};
 
 use crate::error::Error;
@@ -21,18 +23,18 @@ use crate::reason::OlderForm;
 use crate::verify::{Asked, Judged, Verdict, Verifier};
 
 /// Returns what a person's reference asks for: a tag is resolved here, once, and everything after goes by digest.
-pub async fn resolve(registry: &Registry, reference: &ImageReference) -> Result<Asked, Error> {
-    let resolved = registry.resolve(reference).await.map_err(|cause| failed(reference, cause))?;
+pub async fn resolve<'a>(registry: impl Into<Source<'a>>, reference: &ImageReference) -> Result<Asked, Error> {
+    let resolved = registry.into().resolve(reference).await.map_err(|cause| failed(reference, cause))?;
     Ok(Asked { reference: resolved.pinned, tag: reference.tag().cloned() })
 }
 
-/// Returns the verdict on what was asked, with evidence from the registry.
+/// Returns the verdict on what was asked, with evidence from the registry or image layout.
 ///
 /// Candidates that claim to be bundles come first, but every referrer is opened: real registries report wrong types.
 /// An error is returned only when the question itself has no answer: the image is not in the registry, or the policy
 /// demands a tag and none was asked for.
-pub async fn verify_image(
-    registry: &Registry,
+pub async fn verify_image<'a>(
+    registry: impl Into<Source<'a>>,
     verifier: &Verifier,
     policy: &Policy,
     asked: &Asked,
@@ -43,8 +45,8 @@ pub async fn verify_image(
 
 /// Like [`verify_image`], with the evidence read beside the same digest in another repository: a mirror. What is
 /// asked for, and so what must have been signed, stays what it was.
-pub async fn verify_image_from(
-    registry: &Registry,
+pub async fn verify_image_from<'a>(
+    registry: impl Into<Source<'a>>,
     source: &PinnedReference,
     verifier: &Verifier,
     policy: &Policy,
@@ -56,6 +58,7 @@ pub async fn verify_image_from(
     }
     // Usage errors first: the registry need not be asked.
     verifier.verify(asked, &Evidence::default(), policy, now)?;
+    let registry = registry.into();
 
     // Nothing is cut here by the bytes of listings: what is judged is counted wave by wave.
     let read = ByteBudget::new(u64::MAX);

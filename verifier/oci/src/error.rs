@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::auth::HelperFailure;
 use crate::http::{HttpError, RedirectRefusal};
 use crate::index::ManifestError;
+use crate::layout::LayoutError;
 use crate::referrers::ListingError;
 use crate::{Class, Digest, PinnedReference};
 
@@ -153,6 +154,9 @@ pub enum RegistryError {
         #[source]
         source: HttpError,
     },
+    /// An image layout instead of a registry does not have it, or cannot be read.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
     /// A list of referrers that is no image index.
     #[error("{what}: the list is not usable")]
     Listing {
@@ -361,6 +365,7 @@ impl RegistryError {
             | Self::TagImmutable { .. } => Class::Denied,
             Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => Class::Rejected,
             Self::Client(source) | Self::Http { source, .. } => source.class(),
+            Self::Layout(source) => source.class(),
             Self::TagSchema { source, .. } => source.class(),
             Self::NotFound { .. } => Class::NotFound,
             Self::Throttled { .. } => Class::Throttled,
@@ -399,6 +404,7 @@ impl RegistryError {
             Self::Denied { .. } => "access-denied",
             Self::DigestMismatch { .. } => "digest-mismatch",
             Self::Client(source) | Self::Http { source, .. } => source.code(),
+            Self::Layout(source) => source.code(),
             Self::Listing { .. } => "referrers-malformed",
             Self::Manifest { .. } => "manifest-malformed",
             Self::MediaType { .. } => "media-type",
@@ -469,6 +475,7 @@ impl RegistryError {
                 "trying again can only repeat this: use another tag, or let the registry overwrite this one".to_owned()
             }
             Self::TagNotMoved { .. } => "somebody else may be moving this tag too".to_owned(),
+            Self::Layout(source) => return source.hint(),
             Self::TagSchemaForeign { .. } => "somebody uses this tag; move or delete it".to_owned(),
             Self::TagSchema { source, .. } => return source.hint(),
             Self::Address { .. } => "a registry is a host with an optional port: registry.example.com:5000".to_owned(),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`Digest`], [`DigestHasher`] | the one digest that is accepted, `sha256:<64 lower-case hex>` |
 //! | [`ImageReference`], [`PinnedReference`], [`Repository`], [`Tag`] | what a person typed, and what everything after resolving takes |
+//! | [`Layout`] | an image layout: a directory with images and what refers to them |
 //! | [`index`] | image indexes and manifests, parsed without room for two readings |
 //! | [`media_type`], [`limits`] | constants, each in one table |
 //! | [`printable`], [`visible`] | text from outside on its way to a terminal |
@@ -45,6 +46,7 @@ mod error;
 #[cfg(feature = "client")]
 pub mod http;
 pub mod index;
+mod layout;
 pub mod limits;
 pub mod media_type;
 #[cfg(feature = "client")]
@@ -70,6 +72,7 @@ pub use digest::{Digest, DigestError, DigestHasher};
 pub use error::{Answer, RegistryError};
 #[cfg(feature = "client")]
 pub use http::PlainHttp;
+pub use layout::{Layout, LayoutError, LayoutReferrers};
 #[cfg(feature = "client")]
 pub use push::{Attached, Attachment, Copied, Deleted, ManifestTarget, Pushed, Pusher, TagSchemaUpdate};
 pub use reference::{GrammarError, ImageReference, PinnedReference, ReferenceError, Repository, Tag};

@@ -41,6 +41,10 @@ pub const INSPECT_REFERRERS: usize = 2_000;
 pub const INSPECT_BYTES: u64 = 256 << 20;
 /// Wall clock for showing one image with its children.
 pub const INSPECT_TIME: Duration = Duration::from_secs(120);
+/// Manifests of an image layout that are read to learn what refers to what.
+pub const LAYOUT_MANIFESTS: usize = 20_000;
+/// Bytes of all of them together.
+pub const LAYOUT_BYTES: u64 = 128 << 20;
 /// Bytes of a policy or configuration document.
 pub const CONFIG_BYTES: u64 = 256 << 10;
 /// Bytes of a gallery index.

@@ -53,6 +53,8 @@ pub struct Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PlaceKind {
+    /// The manifests that an image layout lists.
+    ImageLayout,
     /// The referrers API.
     ReferrersApi,
     /// The tag of the referrers tag schema.
@@ -62,6 +64,7 @@ pub enum PlaceKind {
 impl fmt::Display for PlaceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::ImageLayout => "image layout",
             Self::ReferrersApi => "referrers API",
             Self::TagSchema => "referrers tag schema",
         })
@@ -74,6 +77,8 @@ impl fmt::Display for PlaceKind {
 pub enum ReferrersSource {
     /// The referrers API.
     Api,
+    /// The manifests of an image layout.
+    ImageLayout,
     /// Something answers 200 in place of the referrers API and is none, and there is nothing under the tag: an empty
     /// list from here does not mean that nobody refers to the manifest.
     NotAnApi,
@@ -91,6 +96,8 @@ pub enum Truncation {
     Descriptors,
     /// The next page is not at the registry.
     ForeignLink,
+    /// An image layout with more manifests than [`limits::LAYOUT_MANIFESTS`] and [`limits::LAYOUT_BYTES`] let be read.
+    Layout,
     /// The next page is one that was read already.
     LinkLoop,
     /// More than [`limits::REFERRERS_PAGES`].
@@ -103,6 +110,12 @@ impl fmt::Display for Truncation {
             Self::Bytes => write!(f, "it has more than {} bytes", limits::REFERRERS_BYTES),
             Self::Descriptors => write!(f, "it has more than {} entries", limits::REFERRERS_DESCRIPTORS),
             Self::ForeignLink => f.write_str("its next page is not at the registry"),
+            Self::Layout => write!(
+                f,
+                "the image layout has more than {} manifests, or {} bytes of them",
+                limits::LAYOUT_MANIFESTS,
+                limits::LAYOUT_BYTES
+            ),
             Self::LinkLoop => f.write_str("its next page is one that was read already"),
             Self::Pages => write!(f, "it has more than {} pages", limits::REFERRERS_PAGES),
         }

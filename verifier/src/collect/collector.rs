@@ -2,13 +2,13 @@
 
 use countersign_oci::index::{Descriptor, Manifest};
 use countersign_oci::{
-    ImageReference, PinnedReference, RawManifest, Referrers, ReferrersSource, Registry, RegistryError, Tag, Truncation,
+    Class, ImageReference, PinnedReference, RawManifest, Referrers, ReferrersSource, RegistryError, Tag, Truncation,
     limits,
 };
 use futures_util::{StreamExt as _, stream};
 
 use super::budget::{ByteBudget, Deadline};
-use super::{chain, failed};
+use super::{Source, chain, failed};
 use crate::error::Error;
 use crate::evidence::{Candidate, Content, Evidence, Gap, Place, bundle_layer, is_bundle_type};
 use crate::reason::Reason;
@@ -23,7 +23,7 @@ pub(super) const UNREADABLE_BYTES: u64 = 64 << 10;
 
 /// Reads what lies beside one digest, until a deadline.
 pub(super) struct Collector<'a> {
-    pub(super) registry: &'a Registry,
+    pub(super) registry: Source<'a>,
     pub(super) subject: &'a PinnedReference,
     pub(super) deadline: Deadline,
     /// Pays for what is read apart from candidates, which [`Collector::fetch_all`] counts.
@@ -148,7 +148,7 @@ impl Collector<'_> {
         let answer = async {
             match self.registry.resolve(&reference).await {
                 Ok(resolved) => Ok(resolved.manifest),
-                Err(RegistryError::NotFound { .. }) => Ok(None),
+                Err(error) if error.class() == Class::NotFound => Ok(None),
                 Err(error) => Err(error),
             }
         };

@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use countersign_oci::index::{Descriptor, Manifest, Platform};
-use countersign_oci::{Digest, ImageReference, PinnedReference, RawManifest, Registry, limits};
+use countersign_oci::{Digest, ImageReference, PinnedReference, RawManifest, limits};
 use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 
 use super::budget::{ByteBudget, CountBudget, Deadline, InspectBounds};
 use super::collector::{Collector, OlderTag, UNREADABLE_BYTES, WAVE};
-use super::failed;
+use super::{Source, failed};
 use crate::error::Error;
 use crate::evidence::{Evidence, Gap, Place, Tally};
 use crate::inspect::{Inspection, ManifestView, OlderTagView, ReferrerView};
@@ -25,8 +25,8 @@ const SAME_PLATFORM: usize = 16;
 /// What could not be seen is said where it is missing, and makes the inspection not whole. An error is returned only
 /// when there is nothing to show: the image is not there or cannot be read, or it has nothing for the platform. With a
 /// platform, that child alone is looked at, and not what is beside the index.
-pub async fn inspect_image(
-    registry: &Registry,
+pub async fn inspect_image<'a>(
+    registry: impl Into<Source<'a>>,
     reference: &ImageReference,
     platform: Option<&Platform>,
 ) -> Result<Inspection, Error> {
@@ -34,12 +34,13 @@ pub async fn inspect_image(
 }
 
 /// Like [`inspect_image`], within other bounds.
-pub async fn inspect_image_within(
-    registry: &Registry,
+pub async fn inspect_image_within<'a>(
+    registry: impl Into<Source<'a>>,
     reference: &ImageReference,
     platform: Option<&Platform>,
     bounds: &InspectBounds,
 ) -> Result<Inspection, Error> {
+    let registry = registry.into();
     let resolved = registry.resolve(reference).await.map_err(|cause| failed(reference, cause))?;
     let root = match resolved.manifest {
         Some(manifest) => manifest,
@@ -55,15 +56,15 @@ pub async fn inspect_image_within(
 }
 
 /// Returns what is beside a digest, without a look at the manifest itself: it need not be in this registry.
-pub async fn inspect_beside(registry: &Registry, subject: &PinnedReference) -> ManifestView {
-    let survey = Survey::new(registry, subject, &InspectBounds::default());
+pub async fn inspect_beside<'a>(registry: impl Into<Source<'a>>, subject: &PinnedReference) -> ManifestView {
+    let survey = Survey::new(registry.into(), subject, &InspectBounds::default());
     let mut view = ManifestView::of_digest(subject.digest());
     survey.look_beside(&survey.collector(subject), &mut view).await;
     view
 }
 
 struct Survey<'a> {
-    registry: &'a Registry,
+    registry: Source<'a>,
     pinned: &'a PinnedReference,
     depth: usize,
     manifests: usize,
@@ -113,7 +114,7 @@ struct ImageConfig {
 }
 
 impl<'a> Survey<'a> {
-    fn new(registry: &'a Registry, pinned: &'a PinnedReference, bounds: &InspectBounds) -> Self {
+    fn new(registry: Source<'a>, pinned: &'a PinnedReference, bounds: &InspectBounds) -> Self {
         Self {
             registry,
             pinned,
