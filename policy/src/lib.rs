@@ -13,6 +13,8 @@
 //! | `source_repository` | whose repository a certificate's name speaks for |
 //! | `gallery_index` | what the signer of a gallery index says of it |
 //! | `facts`, `denial`, `assessment` | what goes in, what comes out |
+//! | [`difference`] | how a near miss differs |
+//! | [`lint`](mod@lint) | what is legal and dangerous |
 //!
 //! Its security lives in `matcher` (a pattern matches the whole value and begins with a literal host and owner), in `signer` (a reusable
 //! workflow's name is everybody's: the source repository must be its own) and in `yaml` (nothing in a document is ignored or replaced unseen).
@@ -58,11 +60,13 @@ mod assessment;
 mod canonical;
 mod claim;
 mod denial;
+pub mod difference;
 mod document;
 mod draft;
 mod error;
 mod facts;
 mod gallery_index;
+pub mod lint;
 mod matcher;
 mod policy;
 mod require;

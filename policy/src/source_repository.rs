@@ -5,7 +5,7 @@
 //! stands in the certificate's source repository (OID .12).
 
 /// Issuer of GitHub Actions; enterprises have their own below it.
-const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
+pub(crate) const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
 
 /// Tells whether tokens of this issuer come from GitHub Actions.
 pub(crate) fn is_github(issuer: &str) -> bool {

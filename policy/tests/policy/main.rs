@@ -8,6 +8,7 @@ mod claims;
 mod gallery_block;
 mod gallery_index;
 mod identities;
+mod lint;
 mod loading;
 mod patterns;
 mod readme;

@@ -4,6 +4,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use countersign_cli::{Exit, program};
 
 mod inspect;
+mod policy;
 mod policy_flags;
 mod verify;
 
@@ -18,6 +19,8 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Inspect(Box<inspect::InspectArguments>),
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     Verify(Box<verify::VerifyArguments>),
     /// Prints completions for a shell.
     Completions {
@@ -32,6 +35,7 @@ Exit codes: 0 verified, 1 a bug, 2 usage or configuration, 3 rejected (unsigned 
 pub(crate) fn run(arguments: Arguments) -> Exit {
     match arguments.command {
         Command::Inspect(arguments) => program::block_on(inspect::run(*arguments)),
+        Command::Policy(command) => policy::run(command),
         Command::Verify(arguments) => program::block_on(verify::run(*arguments)),
         Command::Completions { shell } => program::completions(&mut Arguments::command(), shell),
     }

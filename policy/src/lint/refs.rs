@@ -1,0 +1,108 @@
+//! What is looked for in the refs that a signer admits.
+
+use super::names::WorkflowName;
+use super::patterns::quoted;
+use super::{Finding, Rule};
+use crate::claim::Claim;
+use crate::draft::SignerDraft;
+use crate::error::Location;
+use crate::matcher::{Fixed, Matcher, Pattern};
+use crate::signer::Signer;
+
+/// What a signer says of refs.
+pub(super) struct Refs<'signer> {
+    pub(super) signer: &'signer Signer,
+    pub(super) draft: &'signer SignerDraft,
+    /// Names that the identity admits.
+    pub(super) names: &'signer [String],
+}
+
+impl Refs<'_> {
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let at = self.draft.identity.pattern.as_ref().map_or(&self.draft.identity.at, |pattern| &pattern.at);
+        let mut findings = Vec::new();
+        for (rule, reference, who, narrow) in [
+            (
+                Rule::AnyBranch,
+                BRANCH,
+                "whoever can push a branch can change the workflow there, and sign",
+                "refs/heads/main",
+            ),
+            (Rule::AnyTag, TAG, "whoever can push a tag can put it on any commit, and sign", TAGS_OF_VERSIONS),
+            (Rule::PullRequest, PULL, "a pull request's own version of the workflow may sign", "refs/heads/main"),
+        ] {
+            if let Some(name) = self.admitted(reference) {
+                let why = format!("admits `{name}`: {who}");
+                findings.push(Finding::new(rule, at, why, self.fix(reference, narrow)));
+            }
+        }
+        findings.extend(self.caller_ref());
+        findings
+    }
+
+    /// Returns a name with this ref that may sign; none when the claims keep it out.
+    pub(super) fn admitted(&self, reference: &str) -> Option<String> {
+        let claim = |claim: Claim, value: &str| self.claim(claim).is_none_or(|matcher| matcher.matches(value));
+        if !claim(Claim::Ref, reference) || (reference == PULL && !claim(Claim::Trigger, "pull_request")) {
+            return None;
+        }
+        self.names
+            .iter()
+            .filter_map(|name| Some(WorkflowName::parse(name)?.with_reference(reference)))
+            .find(|name| self.signer.identity.matches(name))
+    }
+
+    fn claim(&self, wanted: Claim) -> Option<&Matcher> {
+        self.signer.github.iter().find(|(claim, _)| *claim == wanted).map(|(_, matcher)| matcher)
+    }
+
+    /// The identity's own repository is not the one whose jobs may sign: its ref is the called workflow's.
+    fn caller_ref(&self) -> Option<Finding> {
+        let caller = self.claim(Claim::Repository)?.only()?;
+        let called: Vec<&str> =
+            self.names.iter().filter_map(|name| WorkflowName::parse(name)).map(|name| name.repository_path()).collect();
+        if called.contains(&caller) {
+            return None;
+        }
+        let called = called.first()?;
+        if self.claim(Claim::Ref).is_some_and(|matcher| !matcher.matches(BRANCH)) {
+            return None;
+        }
+        let claims = self.draft.github.as_ref().map_or(&self.draft.identity.at, |(at, _)| at);
+        let why =
+            format!("a workflow of {called} that jobs of {caller} call: any branch of {caller} may call it, and sign");
+        Some(Finding::new(Rule::CallerRef, claims, why, "ref: refs/heads/main  # in `github`"))
+    }
+
+    /// The pattern with its open ref replaced, where that can be done in its text; else an exact identity.
+    fn fix(&self, reference: &str, narrow: &str) -> String {
+        let exact = || {
+            let repository = self.names.iter().find_map(|name| Some(WorkflowName::parse(name)?.repository));
+            let repository = repository.unwrap_or("https://github.com/OWNER/REPOSITORY");
+            format!("identity: {}", quoted(&format!("{repository}/.github/workflows/FILE.yml@refs/heads/main")))
+        };
+        let Some(pattern) = &self.draft.identity.pattern else { return exact() };
+        let parts = ["refs/heads/", "refs/tags/", "heads/", "tags/", "refs/", "@"];
+        let opens = parts.iter().flat_map(|part| [".*", ".+"].map(|open| (*part, format!("{part}{open}"))));
+        for (part, open) in opens {
+            let Some(at) = pattern.value.find(&open) else { continue };
+            let ends = narrow.find(part).map_or(0, |at| at + part.len());
+            let end = if part == "@" { narrow } else { &narrow[ends..] };
+            let narrowed = format!("{}{part}{end}{}", &pattern.value[..at], &pattern.value[at + open.len()..]);
+            let Ok(compiled) = Pattern::compile(&narrowed, &Location::default(), Fixed::Owner) else { continue };
+            let signer = Signer { identity: Matcher::Pattern(compiled), ..self.signer.clone() };
+            if (Refs { signer: &signer, ..*self }).admitted(reference).is_none() {
+                return format!("identity_regex: {}", quoted(&narrowed));
+            }
+        }
+        exact()
+    }
+}
+
+/// A branch that nobody named.
+pub(super) const BRANCH: &str = "refs/heads/anything";
+/// A tag that nobody named.
+const TAG: &str = "refs/tags/anything";
+/// What is checked out for a pull request.
+pub(super) const PULL: &str = "refs/pull/7/merge";
+const TAGS_OF_VERSIONS: &str = r"refs/tags/v[0-9]+\.[0-9]+\.[0-9]+";
