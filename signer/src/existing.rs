@@ -114,11 +114,13 @@ impl Judge<'_> {
             }
         };
         // What was accepted for one tag is judged for the others without another request.
+        let further: Vec<Tag> = tags.collect();
         let evidence = bundles(&image);
-        let all = tags.all(|tag| {
-            let verdict = self.verifier.verify(&asked(Some(tag)), &evidence, policy, now);
-            matches!(verdict, Ok(Verdict::Verified(..)))
-        });
+        let all = further.is_empty() || {
+            let authenticated = self.verifier.authenticate(&evidence, now);
+            let accepts = |tag| matches!(authenticated.verify(&asked(Some(tag)), policy), Ok(Verdict::Verified(..)));
+            further.into_iter().all(accepts)
+        };
         let digest = bound.subject.digest;
         let mut signatures = image.signatures().iter();
         // Some verifiers look at the first subject only: they are served by a statement about nothing else.

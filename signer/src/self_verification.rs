@@ -105,7 +105,7 @@ impl SelfVerification {
         }
     }
 
-    /// Judges subject after subject beside the requests that are under way: a large statement takes seconds of a processor.
+    /// Authenticates the bundle once and judges it for subject after subject, beside the requests that are under way.
     async fn first_refusal(
         &self,
         subjects: Vec<(Asked, Arc<Policy>)>,
@@ -116,8 +116,9 @@ impl SelfVerification {
         let verifier = Arc::clone(&self.verifier);
         let judged = tokio::task::spawn_blocking(move || {
             let evidence = Evidence::from_bundles([bundle]);
+            let authenticated = verifier.authenticate(&evidence, now);
             let refusal = |(asked, policy): (Asked, Arc<Policy>)| {
-                let verdict = verifier.verify(&asked, &evidence, &policy, now);
+                let verdict = authenticated.verify(&asked, &policy);
                 Refusal::of(verdict).map(|refusal| (asked.reference, refusal))
             };
             subjects.into_iter().find_map(refusal)

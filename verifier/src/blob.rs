@@ -104,7 +104,7 @@ impl Verifier {
     /// one log entry of a kind that fits, with inclusion proof and checkpoint; at most
     /// [`TIMESTAMPS`](countersign_oci::limits::TIMESTAMPS) timestamps; one signature. Then everything is authenticated
     /// against the trusted root. A statement must name the file's sha256 as a subject; what its predicate says is not
-    /// looked at. `now` decides a policy's `max_age` and whether a verified time lies in the future.
+    /// looked at: ask [`VerifiedBlob::content`] what kind of statement it is. `now` decides a policy's `max_age` and whether a verified time lies in the future.
     ///
     /// A bundle cannot bring intermediate certificates: of a chain only the first certificate is used, and the way from
     /// there is the trusted root's. Files signed with RSA keys are refused; statements signed with them are not.
@@ -218,17 +218,28 @@ impl Question<'_> {
     /// Everything was authenticated and admitted; what is left to say is what was signed.
     fn proof(&self, times: Vec<Timestamp>, log_entry: Digest, signer: BlobSigner) -> Result<VerifiedBlob, Reason> {
         let digest = self.artifact.digest();
-        let content = match &self.shaped.statement {
+        let (content, predicate) = match &self.shaped.statement {
             Some(payload) => {
                 let about = statement::about(payload, digest)?;
                 let names = about.subjects.into_iter().filter_map(|subject| subject.name).collect();
-                BlobContent::Statement { predicate_type: about.predicate_type, names }
+                let content = BlobContent::Statement { predicate_type: about.predicate_type, names };
+                (content, statement::predicate(payload)?)
             }
-            None => BlobContent::File,
+            None => (BlobContent::File, None),
         };
         let trusted_root = self.verifier.trusted_root().origin().to_owned();
         let log_index = self.shaped.log_index;
-        Ok(VerifiedBlob { digest, content, signer, times, log_index, log_entry, policy_hash: None, trusted_root })
+        Ok(VerifiedBlob {
+            digest,
+            content,
+            predicate,
+            signer,
+            times,
+            log_index,
+            log_entry,
+            policy_hash: None,
+            trusted_root,
+        })
     }
 }
 

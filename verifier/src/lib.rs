@@ -53,6 +53,7 @@
 //! # }
 //! ```
 
+pub mod batch;
 pub mod blob;
 pub mod bundle;
 #[cfg(feature = "registry")]
@@ -69,12 +70,13 @@ pub mod trusted_root;
 pub mod verified;
 pub mod verify;
 
+pub use batch::Question;
 pub use error::Error;
 pub use evidence::Evidence;
 pub use sigstore::{claimed_facts, claimed_identity};
 pub use trusted_root::TrustedRoot;
 pub use verified::{AcceptedSignature, VerifiedImage};
-pub use verify::{Asked, Verdict, Verifier};
+pub use verify::{Asked, AuthenticatedEvidence, Verdict, Verifier};
 
 #[cfg(feature = "registry")]
 pub use collect::{InspectBounds, Source, inspect_image, inspect_image_within, resolve, verify_image, verify_image_from};

@@ -312,6 +312,8 @@ pub enum Reason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OlderForm {
+    /// The file that `cosign sign-blob --bundle` wrote, with the members `base64Signature`, `cert` and `rekorBundle`.
+    BlobBundle,
     /// A referrer with simple-signing layers.
     Referrer,
     /// The tag `sha256-<hex>.sig`.
@@ -321,6 +323,7 @@ pub enum OlderForm {
 impl std::fmt::Display for OlderForm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::BlobBundle => "`base64Signature` file of cosign sign-blob",
             Self::Referrer => "simple-signing referrer",
             Self::SignatureTag => "`.sig` tag",
         })
@@ -417,6 +420,7 @@ impl Reason {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::OlderCosign { form: OlderForm::BlobBundle } => Some(OLDER_COSIGN_BLOB_HINT),
             Self::OlderCosign { .. } => Some(OLDER_COSIGN_HINT),
             Self::UnsupportedLogEntry { kind, version } if (kind.as_str(), version.as_str()) == ("dsse", "0.0.2") => {
                 Some("sign the image again with cosign 3.1 or later, or with countersign-signer")
@@ -435,6 +439,10 @@ impl Reason {
 
 /// What to do about a signature in the form before bundles.
 pub(crate) const OLDER_COSIGN_HINT: &str = "sign the image again with cosign 3 or later, or with countersign-signer";
+
+/// What to do about a file's signature in cosign's own format.
+const OLDER_COSIGN_BLOB_HINT: &str =
+    "sign the file again with cosign 3 or later (cosign 2: --new-bundle-format), or with countersign-signer sign-blob";
 
 fn unsupported_entry(kind: &str, version: &str) -> &'static str {
     match (kind, version) {

@@ -2,11 +2,12 @@
 //!
 //! Specification: <https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md>
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use countersign_oci::{Digest, limits};
 use countersign_policy::SubjectFacts;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::reason::Reason;
 
@@ -43,12 +44,32 @@ pub(crate) struct About {
     pub(crate) subjects: Vec<SubjectFacts>,
 }
 
-/// Returns the statement's subjects whose sha256 is `digest`: at least one.
+/// The subjects of an image signature's statement, read once and asked for one digest after another.
+#[derive(Debug)]
+pub(crate) struct SignedSubjects {
+    by_sha256: HashMap<String, Vec<SubjectFacts>>,
+    first: Option<Digest>,
+}
+
+impl SignedSubjects {
+    /// Returns the subjects whose sha256 is `digest`: at least one.
+    pub(crate) fn with(&self, digest: Digest) -> Result<&[SubjectFacts], Reason> {
+        let found = self.by_sha256.get(&digest.hex()).ok_or(Reason::SubjectMismatch { expected: digest })?;
+        Ok(found)
+    }
+
+    /// Returns the first digest among the subjects.
+    pub(crate) fn first(&self) -> Option<Digest> {
+        self.first
+    }
+}
+
+/// Returns the subjects of the statement of an image signature.
 ///
-/// Refuses a payload that is no statement, another predicate type (an attestation is not a signature) or version,
-/// more than [`limits::SUBJECTS`] subjects or [`limits::SUBJECT_DIGESTS`] digests in one, and a statement that does
-/// not name the digest. An annotation whose value is no text is left out: no policy can ask for it.
-pub(crate) fn subjects_of(payload: &[u8], digest: Digest) -> Result<Vec<SubjectFacts>, Reason> {
+/// Refuses a payload that is no statement, another predicate type (an attestation is not a signature) or version, and
+/// more than [`limits::SUBJECTS`] subjects or [`limits::SUBJECT_DIGESTS`] digests in one. An annotation whose value is no
+/// text is left out: no policy can ask for it. So is a subject without a sha256: nobody can ask for that.
+pub(crate) fn signed_subjects(payload: &[u8]) -> Result<SignedSubjects, Reason> {
     let statement = parse(payload)?;
     if statement.predicate_type != SIGNATURE_PREDICATE {
         return Err(Reason::NotASignature { predicate_type: statement.predicate_type });
@@ -56,10 +77,19 @@ pub(crate) fn subjects_of(payload: &[u8], digest: Digest) -> Result<Vec<SubjectF
     if statement.statement_type != STATEMENT_TYPE {
         return Err(Reason::StatementType { found: statement.statement_type });
     }
-    statement.subjects_with(digest)
+    statement.check_bounds()?;
+    let first = statement.subject.iter().find_map(Subject::sha256);
+    let mut by_sha256: HashMap<String, Vec<SubjectFacts>> = HashMap::new();
+    for mut subject in statement.subject {
+        if let Some(hex) = subject.digest.remove("sha256") {
+            by_sha256.entry(hex).or_default().push(subject.facts());
+        }
+    }
+    Ok(SignedSubjects { by_sha256, first })
 }
 
-/// Returns what a statement of any predicate, of version 1 or before it, says about `digest`. Refuses otherwise what [`subjects_of`] does.
+/// Returns what a statement of any predicate, of version 1 or before it, says about `digest`. Refuses otherwise what [`signed_subjects`] does,
+/// and a statement that does not name the digest.
 pub(crate) fn about(payload: &[u8], digest: Digest) -> Result<About, Reason> {
     let statement = parse(payload)?;
     statement.check_version()?;
@@ -78,8 +108,19 @@ pub fn first_subject(payload: &[u8]) -> Result<Digest, Reason> {
     if statement.predicate_type.is_empty() {
         return Err(malformed("it has no predicate type"));
     }
-    let of_subject = |subject: &Subject| format!("sha256:{}", subject.digest.get("sha256")?).parse().ok();
-    statement.subject.iter().find_map(of_subject).ok_or_else(|| malformed("no subject has a sha256"))
+    statement.subject.iter().find_map(Subject::sha256).ok_or_else(|| malformed("no subject has a sha256"))
+}
+
+/// Returns the predicate of a statement as it is written, where it has one.
+pub(crate) fn predicate(payload: &[u8]) -> Result<Option<String>, Reason> {
+    #[derive(Deserialize)]
+    struct WithPredicate<'a> {
+        #[serde(borrow, default)]
+        predicate: Option<&'a RawValue>,
+    }
+    let statement: WithPredicate<'_> =
+        serde_json::from_slice(payload).map_err(|e| Reason::MalformedStatement { detail: e.to_string() })?;
+    Ok(statement.predicate.map(|predicate| predicate.get().to_owned()))
 }
 
 fn parse(payload: &[u8]) -> Result<Statement, Reason> {
@@ -111,15 +152,25 @@ impl Statement {
             .subject
             .into_iter()
             .filter(|subject| subject.digest.get("sha256").is_some_and(|value| *value == hex))
-            .map(|subject| SubjectFacts {
-                name: subject.name.filter(|name| !name.is_empty()),
-                annotations: texts(subject.annotations.unwrap_or_default()),
-            })
+            .map(Subject::facts)
             .collect();
         if found.is_empty() {
             return Err(Reason::SubjectMismatch { expected: digest });
         }
         Ok(found)
+    }
+}
+
+impl Subject {
+    fn sha256(&self) -> Option<Digest> {
+        format!("sha256:{}", self.digest.get("sha256")?).parse().ok()
+    }
+
+    fn facts(self) -> SubjectFacts {
+        SubjectFacts {
+            name: self.name.filter(|name| !name.is_empty()),
+            annotations: texts(self.annotations.unwrap_or_default()),
+        }
     }
 }
 
@@ -147,7 +198,8 @@ mod tests {
     }
 
     fn read(value: &Value, digest: Digest) -> Result<Vec<SubjectFacts>, &'static str> {
-        subjects_of(value.to_string().as_bytes(), digest).map_err(|reason| reason.code())
+        let subjects = signed_subjects(value.to_string().as_bytes()).map_err(|reason| reason.code())?;
+        subjects.with(digest).map(<[SubjectFacts]>::to_vec).map_err(|reason| reason.code())
     }
 
     #[test]

@@ -146,7 +146,7 @@ fn host_of(rest: &str) -> &str {
     }
 }
 
-pub use registry::RegistryFlags;
+pub use registry::{RegistryFlags, service_client};
 
 pub(crate) use environment::{is_empty_variable, output_variable_asks_for_json};
 

@@ -1,11 +1,13 @@
 //! The gate before cryptography, for files: wider than that for images in versions and shapes, and as strict in counts.
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use sigstore_types::bundle::VerificationMaterialContent;
 use sigstore_types::{Bundle, SignatureContent};
 
 use crate::bundle::outline::{self, EntryOutline, MaterialOutline, Outline, malformed};
 use crate::bundle::{BUNDLE_V0_3, BUNDLE_V0_3_EARLY, IN_TOTO_PAYLOAD, describes_envelope, has_checkpoint};
-use crate::reason::Reason;
+use crate::reason::{OlderForm, Reason};
 use crate::sigstore;
 
 const BUNDLE_V0_1: &str = "application/vnd.dev.sigstore.bundle+json;version=0.1";
@@ -39,7 +41,8 @@ enum Version {
 
 /// Returns the bundle when it has a shape that a file's signature may have.
 ///
-/// Refuses, in this order: more bytes than a bundle may have; text that is no JSON object; another media type; other
+/// Refuses, in this order: more bytes than a bundle may have; text that is no JSON object; cosign's own format
+/// before bundles; another media type; other
 /// than one certificate, chain or key; a chain in version 0.3, an empty or a long one; both or neither of message
 /// signature and envelope; other than one log entry; an entry kind that is not of such a signature; an index below 0;
 /// an entry without inclusion proof, or without inclusion promise in version 0.1; too many timestamps; other than one
@@ -47,7 +50,7 @@ enum Version {
 /// checkpoint.
 pub(super) fn shape(bytes: &[u8]) -> Result<ShapedBlob, Reason> {
     let (text, outline) = outline::read(bytes)?;
-    let version = version(&outline)?;
+    let version = version(&outline).map_err(|reason| if is_older_cosign(text) { OLDER_COSIGN } else { reason })?;
     let none = || malformed(&"it has no verification material");
     let material = outline.verification_material.as_ref().ok_or_else(none)?;
     let signed_with = check_material(material, version)?;
@@ -83,6 +86,19 @@ fn version(outline: &Outline) -> Result<Version, Reason> {
         Some(BUNDLE_V0_3 | BUNDLE_V0_3_EARLY) => Ok(Version::V0_3),
         found => Err(Reason::BundleVersion { accepted: "v0.1 to v0.3", found: found.map(ToOwned::to_owned) }),
     }
+}
+
+const OLDER_COSIGN: Reason = Reason::OlderCosign { form: OlderForm::BlobBundle };
+
+/// Whether this is what cosign wrote with `--bundle` before it wrote bundles of Sigstore.
+fn is_older_cosign(text: &str) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct OlderBundle {
+        #[serde(rename = "base64Signature")]
+        _signature: IgnoredAny,
+    }
+    serde_json::from_str::<OlderBundle>(text).is_ok()
 }
 
 fn check_material(material: &MaterialOutline, version: Version) -> Result<Material, Reason> {

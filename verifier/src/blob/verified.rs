@@ -1,6 +1,7 @@
 //! Proof that a file was verified, as a type that only verification can make.
 
 use countersign_oci::Digest;
+use countersign_policy::{GALLERY_INDEX_PREDICATE, GalleryIndexError, GalleryIndexTerms};
 use jiff::Timestamp;
 
 /// A file of which a signature was verified.
@@ -14,8 +15,9 @@ use jiff::Timestamp;
 /// # use countersign_oci::Digest;
 /// # use countersign_verifier::blob::{BlobContent, BlobSigner, VerifiedBlob};
 /// fn forge(digest: Digest, signer: BlobSigner) -> VerifiedBlob {
-///     let (content, times, trusted_root) = (BlobContent::File, Vec::new(), String::new());
-///     VerifiedBlob { digest, content, signer, times, log_index: 0, log_entry: digest, policy_hash: None, trusted_root }
+///     let (content, predicate, times, trusted_root) = (BlobContent::File, None, Vec::new(), String::new());
+///     let (log_index, log_entry, policy_hash) = (0, digest, None);
+///     VerifiedBlob { digest, content, predicate, signer, times, log_index, log_entry, policy_hash, trusted_root }
 /// }
 /// ```
 /// ```compile_fail
@@ -25,6 +27,7 @@ use jiff::Timestamp;
 pub struct VerifiedBlob {
     pub(super) digest: Digest,
     pub(super) content: BlobContent,
+    pub(super) predicate: Option<String>,
     pub(super) signer: BlobSigner,
     pub(super) times: Vec<Timestamp>,
     pub(super) log_index: u64,
@@ -41,7 +44,7 @@ pub enum BlobContent {
     File,
     /// An in-toto statement that names the file.
     Statement {
-        /// What kind of thing it says: nothing else of the predicate was looked at.
+        /// What kind of thing it says: nothing else of the predicate was looked at, see [`VerifiedBlob::predicate`].
         predicate_type: String,
         /// The names that it gives the file.
         names: Vec<String>,
@@ -81,6 +84,26 @@ impl VerifiedBlob {
     #[must_use]
     pub fn content(&self) -> &BlobContent {
         &self.content
+    }
+
+    /// Returns the predicate of the statement, JSON as it was signed, where the statement has one. What it means is its type's matter.
+    #[must_use]
+    pub fn predicate(&self) -> Option<&str> {
+        self.predicate.as_deref()
+    }
+
+    /// Returns what is said of the file as a gallery index, where the statement is one about a gallery index.
+    ///
+    /// An error is a predicate that is not of its type: such an index is not to be believed. Whether it has expired, and whether an
+    /// index with a higher serial was seen before, is the caller's to compare.
+    #[must_use]
+    pub fn gallery_index_terms(&self) -> Option<Result<GalleryIndexTerms, GalleryIndexError>> {
+        match &self.content {
+            BlobContent::Statement { predicate_type, .. } if predicate_type == GALLERY_INDEX_PREDICATE => {
+                Some(GalleryIndexTerms::from_json(self.predicate.as_deref().unwrap_or("null").as_bytes()))
+            }
+            _ => None,
+        }
     }
 
     /// Returns who signed.

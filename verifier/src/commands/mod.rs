@@ -7,6 +7,7 @@ mod inspect;
 mod policy;
 mod policy_flags;
 mod verify;
+mod verify_blob;
 
 /// Verifies, at install time, that an OCI image came out of your own release job.
 #[derive(Parser)]
@@ -22,6 +23,7 @@ enum Command {
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     Verify(Box<verify::VerifyArguments>),
+    VerifyBlob(Box<verify_blob::VerifyBlobArguments>),
     /// Prints completions for a shell.
     Completions {
         /// The shell.
@@ -37,6 +39,7 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
         Command::Inspect(arguments) => program::block_on(inspect::run(*arguments)),
         Command::Policy(command) => policy::run(command),
         Command::Verify(arguments) => program::block_on(verify::run(*arguments)),
+        Command::VerifyBlob(arguments) => program::block_on(verify_blob::run(*arguments)),
         Command::Completions { shell } => program::completions(&mut Arguments::command(), shell),
     }
 }

@@ -126,7 +126,8 @@ impl BundleClaims {
     /// Reads as much as can be read of a bundle that lies beside `subject`; what cannot is named among the problems.
     #[must_use]
     pub fn of(bytes: &[u8], subject: Digest) -> Self {
-        let refused = bundle::shape(bytes).and_then(|shaped| statement::subjects_of(&shaped.payload, subject));
+        let refused = bundle::shape(bytes)
+            .and_then(|shaped| statement::signed_subjects(&shaped.payload)?.with(subject).map(<[_]>::to_vec));
         let would_refuse = refused.err().map(|reason| WouldRefuse::of(&reason));
         let size = bytes.len() as u64;
         let mut claims = Self { digest: Digest::of(bytes).to_string(), size, would_refuse, ..Self::default() };

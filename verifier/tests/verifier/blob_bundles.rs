@@ -58,6 +58,7 @@ pub(crate) struct Bundles {
     pub(crate) verifier: Verifier,
     pub(crate) trusted_root: Value,
     pub(crate) key: ManagedKey,
+    pub(crate) key_pem: String,
     pub(crate) issuer: String,
 }
 
@@ -78,6 +79,7 @@ impl Bundles {
             verifier: Verifier::new(root).unwrap(),
             trusted_root: serde_json::from_str(sandbox.trusted_root()).unwrap(),
             key: ManagedKey::from_pem(&key.public.to_pem()).unwrap(),
+            key_pem: key.public.to_pem(),
             issuer: sandbox.oidc_issuer(),
         }
     }

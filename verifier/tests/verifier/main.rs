@@ -7,6 +7,7 @@
     reason = "tests fail by panicking and say what they skip"
 )]
 
+mod batch;
 mod blob_bundles;
 mod blob_refusals;
 mod blobs;
@@ -16,4 +17,5 @@ mod program;
 mod registry;
 mod time;
 mod trust;
+mod verify_blob;
 mod world;

@@ -10,7 +10,7 @@ use crate::world::World;
 
 const IDENTITY: &str = "https://github.com/octo/app/.github/workflows/release.yml@refs/heads/main";
 
-fn verifier(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+pub(crate) fn verifier(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_countersign-verifier"))
         .args(arguments)
         .env_clear()
@@ -21,7 +21,7 @@ fn verifier(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> 
 }
 
 /// The exit code and the document on standard output.
-fn json(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (i32, Value) {
+pub(crate) fn json(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (i32, Value) {
     let output = verifier(folder, &[arguments, &["--output", "json"]].concat(), environment);
     let text = String::from_utf8(output.stdout).unwrap();
     let document = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text:?}"));

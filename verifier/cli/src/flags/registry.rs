@@ -165,6 +165,13 @@ fn pairs(flag: &str, texts: &[String], hint: &str) -> Result<BTreeMap<String, St
     texts.iter().map(pair).collect()
 }
 
+/// Returns a client for services, for commands that meet no registry: the system's certificates, and the proxies of the environment.
+pub fn service_client() -> Result<reqwest::Client, Failure> {
+    let mut options = HttpOptions::default();
+    options.proxies = proxies();
+    http::client(&options).map_err(|error| Failure::new(&error, error.code(), error.class(), error.retryable(), None))
+}
+
 fn proxies() -> Proxies {
     let mut proxies = Proxies::default();
     (proxies.http, proxies.https, proxies.except) = environment::proxies();
