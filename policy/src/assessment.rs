@@ -1,6 +1,6 @@
 //! What a policy says of one signature, and of all of them together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::denial::Denial;
 
@@ -23,6 +23,8 @@ pub struct Accepted {
     pub signers: Vec<String>,
     /// Who signed.
     pub principal: Principal,
+    /// The transparency log that holds its entry, as [`SignatureFacts::log`](crate::SignatureFacts::log) names it.
+    pub log: String,
 }
 
 /// Names who signed. Two signatures of the same principal count as one.
@@ -45,13 +47,26 @@ pub enum Decision {
         /// Names of the entries that were counted, in the policy's order.
         signers: Vec<String>,
     },
-    /// They are not.
+    /// There are enough signers, and their signatures are in too few logs.
+    TooFewLogs {
+        /// How many distinct transparency logs the policy asks for.
+        needed: usize,
+        /// How many there are.
+        have: usize,
+    },
+    /// There are too few signers.
     Unsatisfied {
         /// How many distinct signers the policy asks for.
         needed: usize,
         /// How many there are.
         have: usize,
     },
+}
+
+/// Counts the transparency logs that hold accepted signatures: each once, however many entries it has.
+pub(crate) fn distinct_logs(accepted: &[&Accepted]) -> usize {
+    let logs: BTreeSet<&str> = accepted.iter().map(|signature| signature.log.as_str()).collect();
+    logs.into_iter().filter(|log| !log.is_empty()).count()
 }
 
 /// Gives as many principals as possible, up to `enough`, an entry of their own, and returns the indices of those entries.

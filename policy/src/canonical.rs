@@ -18,6 +18,9 @@ impl Policy {
         map.insert("version".into(), Value::Number(1));
         map.insert("signers".into(), Value::List(self.signers().map(signer).collect()));
         map.insert("threshold".into(), Value::Number(self.threshold));
+        if self.distinct_logs > 1 {
+            map.insert("distinct_logs".into(), Value::Number(self.distinct_logs));
+        }
         let window = [
             ("not_before", self.window.not_before.map(|time| time.to_string())),
             ("not_after", self.window.not_after.map(|time| time.to_string())),

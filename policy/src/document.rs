@@ -18,6 +18,8 @@ pub(crate) struct Document {
     #[serde(default, deserialize_with = "present")]
     pub(crate) threshold: Optional<u64>,
     #[serde(default, deserialize_with = "present")]
+    pub(crate) distinct_logs: Optional<u64>,
+    #[serde(default, deserialize_with = "present")]
     pub(crate) not_before: Optional<String>,
     #[serde(default)]
     pub(crate) not_after: Optional<String>,
@@ -82,6 +84,8 @@ pub(crate) struct GalleryFields {
     pub(crate) github: Optional<GithubEntry>,
     #[serde(default, deserialize_with = "present")]
     pub(crate) threshold: Optional<u64>,
+    #[serde(default, deserialize_with = "present")]
+    pub(crate) distinct_logs: Optional<u64>,
     #[serde(default, deserialize_with = "present")]
     pub(crate) not_before: Optional<String>,
     #[serde(default)]

@@ -33,6 +33,9 @@ pub struct SignatureFacts {
     pub times: Vec<Timestamp>,
     /// `sha256:<hex>` RFC 6962 leaf hash of the canonicalised body of the log entry.
     pub log_entry: String,
+    /// The transparency log whose key signed the checkpoint over that entry: by the name that the trusted root has for it, never by what the
+    /// bundle claims. Logs that share a key or an address have one name. Empty where no log was verified: it counts for none.
+    pub log: String,
     /// The digest asked for, `sha256:<hex>`.
     pub digest: String,
     /// Those subjects of the statement whose digest is the one asked for.

@@ -45,6 +45,7 @@
 //!     },
 //!     times: vec!["2026-07-01T12:00:00Z".parse()?],
 //!     log_entry: format!("sha256:{}", "1".repeat(64)),
+//!     log: "https://rekor.example".into(),
 //!     digest: format!("sha256:{}", "2".repeat(64)),
 //!     subjects: vec![],
 //! };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_saphyr::Spanned;
 
-use crate::assessment::{Accepted, Assessment, Decision, Principal, distinct_entries};
+use crate::assessment::{Accepted, Assessment, Decision, Principal, distinct_entries, distinct_logs};
 use crate::document::{DenyEntry, Document, GalleryBlock, RequireEntry, TrustEntry};
 use crate::draft::{SignerDraft, SignerSpec, Text, place, text};
 use crate::error::{Location, PolicyError};
@@ -24,6 +24,7 @@ pub struct Policy {
     pub(crate) first: Signer,
     pub(crate) others: Vec<Signer>,
     pub(crate) threshold: usize,
+    pub(crate) distinct_logs: usize,
     pub(crate) window: Window,
     pub(crate) deny: Deny,
     pub(crate) require: Require,
@@ -49,6 +50,7 @@ impl Policy {
         }
         let terms = Terms {
             threshold: document.threshold,
+            distinct_logs: document.distinct_logs,
             not_before: document.not_before,
             not_after: document.not_after,
             max_age: document.max_age,
@@ -67,6 +69,7 @@ impl Policy {
         draft.name = Some(Text { value: "gallery".to_owned(), at: root.clone() });
         let terms = Terms {
             threshold: fields.threshold,
+            distinct_logs: fields.distinct_logs,
             not_before: fields.not_before,
             not_after: fields.not_after,
             max_age: fields.max_age,
@@ -105,6 +108,7 @@ impl Policy {
             first,
             others: signers.collect(),
             threshold: threshold(terms.threshold, count, root)?,
+            distinct_logs: logs(terms.distinct_logs, root)?,
             window: Window::parse(
                 terms.not_before.map(|time| text(time, root, "not_before")),
                 terms.not_after.map(|time| text(time, root, "not_after")),
@@ -154,6 +158,11 @@ impl Policy {
         self.threshold
     }
 
+    /// Returns how many distinct transparency logs must hold the signatures together. Every signature is in one, so one is the least.
+    pub fn distinct_logs(&self) -> usize {
+        self.distinct_logs
+    }
+
     /// Says whether one signature is by one of the signers and keeps every condition, or gives each reason why not.
     ///
     /// `now` decides `max_age` only. That the facts come from verified bytes is the caller's to ensure.
@@ -181,18 +190,26 @@ impl Policy {
                     san: san.clone(),
                     source_repository: facts.claims.source_repository_uri.clone(),
                 },
+                log: facts.log.clone(),
             }),
             _ => Assessment::Denied(denials),
         }
     }
 
     /// Says whether the accepted signatures of one image are enough: as many distinct principals as the threshold says, each for an entry of its
-    /// own. What this policy did not accept itself must not be passed in.
+    /// own, in as many distinct transparency logs as the policy asks for. What this policy did not accept itself must not be passed in.
     pub fn decide(&self, accepted: &[&Accepted]) -> Decision {
         let names: Vec<&str> = self.signers().map(|signer| signer.name.as_str()).collect();
         let entries = distinct_entries(accepted, &names, self.threshold);
         if entries.len() < self.threshold {
             return Decision::Unsatisfied { needed: self.threshold, have: entries.len() };
+        }
+        // Where one log is enough, the signature that satisfies the threshold is in one.
+        if self.distinct_logs > 1 {
+            let have = distinct_logs(accepted);
+            if have < self.distinct_logs {
+                return Decision::TooFewLogs { needed: self.distinct_logs, have };
+            }
         }
         Decision::Satisfied { signers: entries.into_iter().map(|entry| names[entry].to_owned()).collect() }
     }
@@ -206,6 +223,7 @@ impl Policy {
 #[derive(Default)]
 struct Terms {
     threshold: Option<Spanned<u64>>,
+    distinct_logs: Option<Spanned<u64>>,
     not_before: Option<Spanned<String>>,
     not_after: Option<Spanned<String>>,
     max_age: Option<Spanned<String>>,
@@ -220,6 +238,16 @@ fn threshold(given: Option<Spanned<u64>>, signers: usize, root: &Location) -> Re
         .ok()
         .filter(|threshold| (1..=signers).contains(threshold))
         .ok_or_else(|| PolicyError::Threshold { at: place(&given, root, "threshold"), threshold: given.value, signers })
+}
+
+fn logs(given: Option<Spanned<u64>>, root: &Location) -> Result<usize, PolicyError> {
+    let Some(given) = given else { return Ok(1) };
+    let found = usize::try_from(given.value).ok().filter(|logs| (1..=MAX_LOGS).contains(logs));
+    found.ok_or_else(|| PolicyError::InvalidValue {
+        at: place(&given, root, "distinct_logs"),
+        expected: "a number of transparency logs from 1 to 32",
+        found: given.value.to_string(),
+    })
 }
 
 fn deny(entry: Option<DenyEntry>, root: &Location) -> Result<Deny, PolicyError> {
@@ -290,3 +318,6 @@ pub(crate) fn is_digest(text: &str) -> bool {
 
 /// Entries of one policy: each may hold a dozen compiled patterns.
 const MAX_SIGNERS: usize = 64;
+
+/// Logs that a policy may ask for: no trusted root knows more.
+const MAX_LOGS: usize = 32;

@@ -197,6 +197,7 @@ impl Question<'_> {
             claims: found.claims.clone(),
             times: found.times.clone(),
             log_entry: found.log_entry.to_string(),
+            log: found.log.clone(),
             digest: digest.to_string(),
             subjects,
         })
@@ -211,6 +212,7 @@ impl Question<'_> {
         };
         match policy.decide(&[&accepted]) {
             Decision::Satisfied { .. } => Ok(accepted),
+            Decision::TooFewLogs { needed, have } => Err(Reason::TooFewLogs { needed, have }),
             Decision::Unsatisfied { needed, have } => Err(Reason::ThresholdUnmet { needed, have }),
         }
     }

@@ -91,6 +91,14 @@ pub enum Reason {
         /// How many there are.
         found: usize,
     },
+    /// The key of the log that vouches for the entry was not in use at one of the verified times.
+    #[error("log entry vouched for by a key of {log} that was not in use at {time}")]
+    LogKeyValidity {
+        /// The log's address in the trusted root.
+        log: String,
+        /// The verified time.
+        time: Timestamp,
+    },
     /// The bundle is signed with a managed key, and none was given.
     #[error("bundle is signed with a managed key, and none was given")]
     ManagedKeyNeeded,
@@ -208,6 +216,14 @@ pub enum Reason {
     SubjectNameCount {
         /// How many there are.
         found: usize,
+    },
+    /// One bundle is in one log, and the policy needs several.
+    #[error("policy needs entries in {needed} distinct logs, and one bundle has one in {have}")]
+    TooFewLogs {
+        /// How many distinct transparency logs the policy needs.
+        needed: usize,
+        /// How many were found.
+        have: usize,
     },
     /// One bundle cannot satisfy a policy that needs several signers.
     #[error("policy needs {needed} signers, and one bundle has {have}")]
@@ -363,6 +379,7 @@ impl Reason {
             Self::InclusionPromise { .. } => "inclusion-promise-invalid",
             Self::IntegratedTime { .. } => "integrated-time-invalid",
             Self::LogEntryCount { .. } => "log-entry-count",
+            Self::LogKeyValidity { .. } => "log-key-not-valid",
             Self::ManagedKeyNeeded => "managed-key-needed",
             Self::ManagedKeyUnused => "managed-key-unused",
             Self::MalformedBundle { .. } => "malformed-bundle",
@@ -390,6 +407,7 @@ impl Reason {
             Self::TimestampAuthority { .. } => "timestamp-authority-invalid",
             Self::TimestampMismatch => "timestamp-mismatch",
             Self::TimestampOutsideCertificate { .. } => "timestamp-outside-certificate",
+            Self::TooFewLogs { .. } => "too-few-logs",
             Self::TooLarge { .. } => "bundle-too-large",
             Self::TooManyCertificates { .. } => "too-many-certificates",
             Self::TooManySubjects { .. } => "too-many-subjects",

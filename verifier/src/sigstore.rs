@@ -17,8 +17,10 @@ use x509_cert::ext::pkix::{BasicConstraints, SubjectAltName as SanExtension, nam
 
 use crate::reason::Reason;
 
+pub(crate) mod authority;
 mod diagnosis;
 mod entry;
+mod log;
 
 /// A bundle of an accepted shape, and the artifact that it is put forward for.
 #[derive(Clone, Copy)]
@@ -39,6 +41,8 @@ pub(crate) struct Authenticated {
     pub(crate) times: Vec<Timestamp>,
     /// RFC 6962 leaf hash of the log entry's body.
     pub(crate) log_entry: Digest,
+    /// The log that holds the entry, as the trusted root names it.
+    pub(crate) log: String,
 }
 
 /// What a bundle says that was authenticated by a managed key.
@@ -65,7 +69,7 @@ pub(crate) fn authenticate(
         .map_err(|e| Reason::Certificate { detail: e.to_string() })?
         .public_key;
     let policy = VerificationPolicy::any_identity();
-    let result = verify(verifier, root, presented, &key, &policy, now)?;
+    let (result, log) = verify(verifier, root, presented, &key, &policy, now)?;
 
     // The policy above switches nothing off; should the library ever skip a step, that is a refusal, not a pass.
     let certificate = result.certificate().ok_or(Reason::NoCertificate)?;
@@ -84,6 +88,7 @@ pub(crate) fn authenticate(
         claims: claims(&certificate.ci_claims),
         times: result.verified_timestamps().to_vec(),
         log_entry: leaf_hash_of(presented.bundle)?,
+        log,
     })
 }
 
@@ -96,11 +101,12 @@ pub(crate) fn authenticate_by_key(
     now: Timestamp,
 ) -> Result<AuthenticatedByKey, Reason> {
     let policy = PublicKeyVerificationPolicy::new(key.clone());
-    let result = verify(verifier, root, presented, key, &policy, now)?;
+    let (result, _log) = verify(verifier, root, presented, key, &policy, now)?;
     Ok(AuthenticatedByKey { times: result.verified_timestamps().to_vec(), log_entry: leaf_hash_of(presented.bundle)? })
 }
 
-/// Authenticates everything, and holds for every bundle: it is logged, and at least one time is verified and none ahead of the clock.
+/// Authenticates everything, and holds for every bundle: it is logged, the log that it names vouches for it, and at least one time is verified
+/// and none ahead of the clock. Returns the name of that log too.
 fn verify(
     verifier: &Verifier,
     root: &SigstoreRoot,
@@ -108,7 +114,7 @@ fn verify(
     key: &DerPublicKey,
     policy: &impl sigstore_verify::Policy,
     now: Timestamp,
-) -> Result<VerificationResult, Reason> {
+) -> Result<(VerificationResult, String), Reason> {
     refuse_unsupported_key(presented.bundle, key)?;
     let verified = match presented.bytes {
         Some(bytes) => verifier.verify(bytes, presented.bundle, policy),
@@ -121,10 +127,15 @@ fn verify(
     if result.verified_timestamps().is_empty() {
         return Err(Reason::NoVerifiedTime { detail: "neither timestamp nor log time".into() });
     }
-    match result.verified_timestamps().iter().copied().find(|time| *time > now) {
-        Some(time) => Err(Reason::ClockBehind { time, now }),
-        None => Ok(result),
+    if let Some(time) = result.verified_timestamps().iter().copied().find(|time| *time > now) {
+        return Err(Reason::ClockBehind { time, now });
     }
+    let [entry] = presented.bundle.verification_material.tlog_entries.as_slice() else {
+        return Err(Reason::LogEntryCount { found: presented.bundle.verification_material.tlog_entries.len() });
+    };
+    entry::check_kind(entry)?;
+    let log = log::vouching(root, entry, result.verified_timestamps())?;
+    Ok((result, log))
 }
 
 /// A message signature is checked over the file's digest, which no backend here can do with RSA.
@@ -187,6 +198,7 @@ pub fn claimed_facts(certificate: &[u8]) -> Option<SignatureFacts> {
         claims: claims(&info.ci_claims),
         times: Vec::new(),
         log_entry: String::new(),
+        log: String::new(),
         digest: String::new(),
         subjects: Vec::new(),
     })

@@ -102,6 +102,7 @@ pub struct AcceptedSignature {
     pub(crate) signed_at: Timestamp,
     pub(crate) log_index: u64,
     pub(crate) log_entry: Digest,
+    pub(crate) log: String,
     pub(crate) referrer: Option<Digest>,
     pub(crate) bundle: Bytes,
     pub(crate) tags: Vec<String>,
@@ -149,6 +150,12 @@ impl AcceptedSignature {
     #[must_use]
     pub fn log_entry(&self) -> Digest {
         self.log_entry
+    }
+
+    /// Returns the transparency log that vouches for the entry, as the trusted root names it: its key signed the checkpoint.
+    #[must_use]
+    pub fn log(&self) -> &str {
+        &self.log
     }
 
     /// Returns the digest of the referrer manifest that the bundle came with.

@@ -1,5 +1,7 @@
 //! The decision: is this image signed as the policy wants it? Pure: bytes and values in, a verdict out.
 
+use std::collections::BTreeSet;
+
 use countersign_oci::{Digest, PinnedReference, Tag};
 use countersign_policy::{Accepted, Decision, Policy};
 use jiff::Timestamp;
@@ -10,6 +12,7 @@ use crate::error::Error;
 use crate::evidence::Candidate;
 use crate::evidence::{Evidence, Gap, Place};
 use crate::reason::{Class, Reason};
+use crate::sigstore::authority::narrowed;
 use crate::trusted_root::TrustedRoot;
 use crate::verified::{AcceptedSignature, VerifiedImage};
 
@@ -83,6 +86,8 @@ pub struct Findings {
     pub gaps: Vec<Gap>,
     /// How many distinct signers the policy needs, and how many were found.
     pub threshold: (usize, usize),
+    /// How many distinct transparency logs the policy needs, and how many hold the accepted signatures.
+    pub logs: (usize, usize),
 }
 
 /// One candidate and what was said of it.
@@ -106,7 +111,7 @@ impl Verifier {
     /// the whole root unusable, because leaving it out would change what is trusted.
     pub fn new(root: TrustedRoot) -> Result<Self, Error> {
         crypto::install();
-        let sigstore = sigstore_verify::Verifier::new(root.inner())
+        let sigstore = sigstore_verify::Verifier::new(&narrowed(root.inner()))
             .map_err(|e| Error::TrustedRoot { origin: root.origin().to_owned(), detail: e.to_string() })?;
         Ok(Self { root, sigstore })
     }
@@ -176,8 +181,11 @@ impl Verifier {
         let decision = policy.decide(&accepted);
         let (threshold, signers) = match decision {
             Decision::Satisfied { signers } => ((signers.len(), signers.len()), Some(signers)),
+            Decision::TooFewLogs { .. } => ((policy.threshold(), policy.threshold()), None),
             Decision::Unsatisfied { needed, have } => ((needed, have), None),
         };
+        let logs: BTreeSet<&str> = accepted.iter().map(|accepted| accepted.log.as_str()).collect();
+        let logs = (policy.distinct_logs(), logs.len());
         let unseen = evidence.not_examined > 0
             || !evidence.gaps.is_empty()
             || judged
@@ -193,6 +201,7 @@ impl Verifier {
             looked_at: evidence.looked_at.clone(),
             gaps: evidence.gaps.clone(),
             threshold,
+            logs,
         };
         match signers {
             Some(signers) if !signatures.is_empty() => {

@@ -15,7 +15,10 @@ fn the_text_is_json_with_sorted_keys_and_without_defaults() {
 #[test]
 fn ways_of_writing_the_same_policy_have_one_text() {
     for (one, other) in [
-        (release(""), release("threshold: 1\nnot_after: null\nrequire: {tag: false}\ndeny: {digests: []}")),
+        (
+            release(""),
+            release("threshold: 1\ndistinct_logs: 1\nnot_after: null\nrequire: {tag: false}\ndeny: {digests: []}"),
+        ),
         (release("not_before: 2026-06-01T00:00:00Z"), release("not_before: '2026-06-01T02:00:00+02:00'")),
         (release("max_age: 7d"), release("max_age: 1w")),
         (with_claims("{trigger: push}"), with_claims("{trigger: [push]}")),
@@ -30,6 +33,7 @@ fn ways_of_writing_the_same_policy_have_one_text() {
 fn policies_that_differ_have_different_texts() {
     let mut texts: Vec<String> = [
         release(""),
+        release("distinct_logs: 2"),
         release("not_before: 2026-06-01T00:00:00Z"),
         release("not_after: 2026-06-01T00:00:00Z"),
         release("max_age: 7d"),

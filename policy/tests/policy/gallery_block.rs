@@ -33,7 +33,7 @@ not_before: \"2026-06-01T00:00:00Z\"
 #[test]
 fn a_block_is_a_policy_with_one_signer() {
     let block = format!(
-        "issuer: {GITHUB}\nidentity: {RELEASE}\nnot_before: 2026-06-01T00:00:00Z\nnot_after: null\nmax_age: 90d\nthreshold: 1
+        "issuer: {GITHUB}\nidentity: {RELEASE}\nnot_before: 2026-06-01T00:00:00Z\nnot_after: null\nmax_age: 90d\nthreshold: 1\ndistinct_logs: 2
 github: {{repository: octo/app, trigger: [push]}}\nrequire: {{tag: true}}\ntrust: {{file: root.json}}\ndeny: {{digests: []}}"
     );
     let policy = gallery(&block).unwrap();
@@ -42,6 +42,7 @@ github: {{repository: octo/app, trigger: [push]}}\nrequire: {{tag: true}}\ntrust
     let document = load(
         &release(
             "    github: {repository: octo/app, trigger: push}\nnot_before: 2026-06-01T02:00:00+02:00\nmax_age: 2160h
+distinct_logs: 2
 require: {tag: true}\ntrust: {file: root.json}",
         )
         .replace("name: release", "name: gallery"),

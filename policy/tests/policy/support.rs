@@ -28,6 +28,7 @@ pub(crate) fn facts() -> SignatureFacts {
         claims: claims(),
         times: vec![time(SIGNED)],
         log_entry: format!("sha256:{}", "cd".repeat(32)),
+        log: "https://rekor.example".to_owned(),
         digest: digest(),
         subjects: vec![subject(REPOSITORY, "v1,latest")],
     }

@@ -1,8 +1,8 @@
 //! Thresholds count distinct signers, never signatures.
 
-use countersign_policy::{Accepted, Assessment, Decision, Policy};
+use countersign_policy::{Accepted, Assessment, Decision, Policy, SignatureFacts};
 
-use crate::support::{GITHUB, asked, facts, load, time};
+use crate::support::{GITHUB, asked, facts, load, refusal, release, time};
 
 /// A policy with one entry per line of `name: identities`, where the identities are workflow names of octo/app.
 fn policy(entries: &[(&str, &str)], threshold: usize) -> Policy {
@@ -102,6 +102,70 @@ fn principals_differ_by_issuer_name_or_source_repository() {
     assert_eq!(one.signers, ["a", "b"]);
     assert_eq!(policy.decide(&[&one, &one]), Decision::Unsatisfied { needed: 2, have: 1 });
     assert_eq!(policy.decide(&[&one, &other]), satisfied(&["a", "b"]));
+}
+
+fn in_log(policy: &Policy, workflow: &str, log: &str) -> Accepted {
+    let mut accepted = signature(policy, workflow);
+    accepted.log = log.to_owned();
+    accepted
+}
+
+/// What one log says, it can say as often as it likes: a log whose key is lost counts once.
+#[test]
+fn two_entries_of_one_log_are_one_log() {
+    let text = "  - {name: a, issuer: https://accounts.example, identity: a@example.com}\n";
+    let policy = load(&format!("version: 1\nsigners:\n{text}distinct_logs: 2\n"));
+    let mut facts = facts();
+    facts.issuer = Some("https://accounts.example".to_owned());
+    facts.subject_alternative_name = Some("a@example.com".to_owned());
+    facts.subject_alternative_name_is_uri = false;
+    let by = |log: &str, entry: &str| {
+        let facts = SignatureFacts { log: log.to_owned(), log_entry: entry.to_owned(), ..facts.clone() };
+        match policy.assess(&facts, &asked(None), time("2026-07-02T00:00:00Z")) {
+            Assessment::Accepted(accepted) => accepted,
+            Assessment::Denied(denials) => panic!("{denials:?}"),
+        }
+    };
+    let (one, again, other, none) = (by("log-1", "1"), by("log-1", "2"), by("log-2", "1"), by("", "3"));
+    assert_eq!(policy.distinct_logs(), 2);
+    assert_eq!(policy.decide(&[&one, &again]), Decision::TooFewLogs { needed: 2, have: 1 });
+    assert_eq!(policy.decide(&[&one, &none]), Decision::TooFewLogs { needed: 2, have: 1 }, "no log is not a log");
+    assert_eq!(policy.decide(&[&one, &again, &other]), satisfied(&["a"]));
+    assert_eq!(policy.decide(&[]), Decision::Unsatisfied { needed: 1, have: 0 }, "signers are counted first");
+}
+
+#[test]
+fn signers_and_logs_are_counted_apart() {
+    let text = |logs: &str| {
+        let signer = |name: &str| format!("  - {{name: {name}, issuer: {GITHUB}, identity: {}}}\n", release_of(name));
+        format!("version: 1\nsigners:\n{}{}threshold: 2\n{logs}", signer("a"), signer("b"))
+    };
+    let policy = load(&text("distinct_logs: 2\n"));
+    let (a, b) = (in_log(&policy, "a", "log-1"), in_log(&policy, "b", "log-1"));
+    assert_eq!(policy.decide(&[&a, &b]), Decision::TooFewLogs { needed: 2, have: 1 });
+    let elsewhere = in_log(&policy, "a", "log-2");
+    assert_eq!(policy.decide(&[&a, &elsewhere]), Decision::Unsatisfied { needed: 2, have: 1 });
+    assert_eq!(policy.decide(&[&a, &b, &elsewhere]), satisfied(&["a", "b"]));
+    assert_eq!(load(&text("")).decide(&[&a, &b]), satisfied(&["a", "b"]));
+}
+
+fn release_of(workflow: &str) -> String {
+    format!("https://github.com/octo/app/.github/workflows/{workflow}.yml@refs/heads/main")
+}
+
+#[test]
+fn a_number_of_logs_that_no_root_has_does_not_load() {
+    for (value, code) in [
+        ("0", "policy-invalid-value"),
+        ("33", "policy-invalid-value"),
+        ("null", "policy-refused-yaml"),
+        ("two", "policy-wrong-type"),
+    ] {
+        let error = refusal(&release(&format!("distinct_logs: {value}")));
+        assert_eq!(error.code(), code, "{value}: {error}");
+    }
+    assert_eq!(load(&release("distinct_logs: 32")).distinct_logs(), 32);
+    assert_eq!(load(&release("")).distinct_logs(), 1);
 }
 
 #[test]

@@ -18,6 +18,10 @@ pub fn headline(findings: &Findings) -> String {
         return format!("cannot tell: {reason}");
     }
     let (needed, have) = findings.threshold;
+    let (logs_needed, logs) = findings.logs;
+    if have >= needed && logs < logs_needed {
+        return format!("signed, with entries in {logs} of {logs_needed} distinct transparency logs");
+    }
     if have > 0 {
         return format!("{have} of {needed} distinct signers");
     }
@@ -58,6 +62,7 @@ pub(super) fn failure(verdict: &Verdict) -> Option<Failure> {
                 findings.candidates.iter().filter_map(|f| f.outcome.as_ref().err()).max_by_key(|r| nearness(r));
             let code = match nearest {
                 Some(reason) => reason.code(),
+                None if findings.threshold.1 >= findings.threshold.0 => "too-few-logs",
                 None if findings.threshold.1 > 0 => "threshold-not-met",
                 None => "unsigned",
             };

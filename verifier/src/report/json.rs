@@ -64,6 +64,8 @@ pub struct Signature {
     pub log_index: u64,
     /// The RFC 6962 leaf hash of the log entry.
     pub log_entry: String,
+    /// The transparency log that vouches for the entry, as the trusted root names it.
+    pub log: String,
     /// The tags that were signed with the digest.
     pub tags: Vec<String>,
     /// The digest of the referrer manifest.
@@ -177,6 +179,7 @@ fn signature(found: &AcceptedSignature) -> Signature {
         times: found.times().iter().map(ToString::to_string).collect(),
         log_index: found.log_index(),
         log_entry: found.log_entry().to_string(),
+        log: found.log().to_owned(),
         tags: found.tags().to_vec(),
         referrer: found.referrer().map(|digest| digest.to_string()),
     }

@@ -5,8 +5,6 @@
 //! refused bundle is asked again, the plainest fault first. Nothing here can accept anything: a reason comes in and a
 //! reason goes out, and what they are read from is not trusted.
 
-use std::time::Duration;
-
 use countersign_oci::Digest;
 use jiff::Timestamp;
 use sigstore_bundle::Error as BundleError;
@@ -14,8 +12,8 @@ use sigstore_crypto::{CertificateInfo, KeyAlgorithm};
 use sigstore_trust_root::{CertificateAuthority, TrustedRoot as SigstoreRoot};
 use sigstore_types::{DerPublicKey, HashAlgorithm, SignatureBytes, SignatureContent, TransparencyLogEntry};
 use sigstore_verify::{CertificateError, Error, TimestampError, TransparencyLogError};
-use x509_cert::der::Decode as _;
 
+use super::authority::validity;
 use super::{Presented, entry};
 use crate::reason::Reason;
 
@@ -210,12 +208,7 @@ impl Case<'_> {
 /// Whether an authority may have issued something then: its window in the trusted root and its own certificates allow it.
 fn was_valid(authority: &CertificateAuthority, time: Timestamp) -> bool {
     let in_window = authority.valid_for.is_none_or(|window| window.contains(time));
-    let holds = |der: &[u8]| {
-        let Ok(certificate) = x509_cert::Certificate::from_der(der) else { return false };
-        let validity = certificate.tbs_certificate.validity;
-        let second = Duration::from_secs(time.as_second().try_into().unwrap_or_default());
-        (validity.not_before.to_unix_duration()..=validity.not_after.to_unix_duration()).contains(&second)
-    };
+    let holds = |der: &[u8]| validity(der).is_some_and(|validity| validity.contains(time));
     in_window && authority.cert_chain.certificates.iter().all(|certificate| holds(certificate.raw_bytes.as_bytes()))
 }
 

@@ -6,10 +6,38 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign_oci::Digest;
+use serde::Deserialize;
 use sigstore_rekor::body::RekorEntryBody;
-use sigstore_types::{DerCertificate, DerPublicKey, SignatureContent};
+use sigstore_types::{DerCertificate, DerPublicKey, SignatureContent, TransparencyLogEntry};
 
 use super::Presented;
+use crate::reason::Reason;
+
+/// What the log says an entry is. The bundle says it too, and only the log's word is signed.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LoggedKind {
+    kind: String,
+    api_version: String,
+}
+
+/// Refuses an entry that is of another kind or version than the bundle says: it would be read by other rules than it was logged by.
+pub(super) fn check_kind(entry: &TransparencyLogEntry) -> Result<(), Reason> {
+    let mismatch = |detail: String| Reason::EntryMismatch { detail };
+    let logged: LoggedKind = serde_json::from_slice(entry.canonicalized_body.as_bytes())
+        .map_err(|cause| mismatch(format!("its body cannot be read: {cause}")))?;
+    let stated = entry.kind_version;
+    match (logged.kind.as_str(), logged.api_version.as_str()) == (stated.kind(), stated.version()) {
+        true => Ok(()),
+        false => Err(mismatch(format!(
+            "it was logged as {} {}, and the bundle says {} {}",
+            countersign_oci::printable(&logged.kind, 40),
+            countersign_oci::printable(&logged.api_version, 40),
+            stated.kind(),
+            stated.version()
+        ))),
+    }
+}
 
 /// Returns in what the bundle's only log entry differs from the bundle.
 pub(super) fn mismatch(presented: Presented<'_>, key: &DerPublicKey) -> Option<&'static str> {

@@ -186,6 +186,7 @@ impl AuthenticatedBundle {
             claims: found.claims.clone(),
             times: found.times.clone(),
             log_entry: found.log_entry.to_string(),
+            log: found.log.clone(),
             digest: digest.to_string(),
             subjects,
         })
@@ -201,6 +202,7 @@ impl AuthenticatedBundle {
             times: facts.times,
             log_index: self.log_index,
             log_entry: self.authenticated.log_entry,
+            log: facts.log,
             referrer: None,
             bundle: self.bytes.clone(),
             tags: tags.to_vec(),
