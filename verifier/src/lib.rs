@@ -61,6 +61,8 @@ pub mod collect;
 pub mod crypto;
 mod error;
 pub mod evidence;
+#[cfg(feature = "cli")]
+pub mod hook;
 pub mod inspect;
 pub mod reason;
 pub mod report;

@@ -5,5 +5,9 @@ use std::process::ExitCode;
 mod commands;
 
 fn main() -> ExitCode {
-    countersign_cli::program::run(std::env::args_os(), commands::run)
+    let arguments = commands::containerd_hook::with_subcommand(std::env::args_os().collect());
+    match commands::containerd_hook::answer_containerd(&arguments) {
+        Some(exit) => exit,
+        None => countersign_cli::program::run(arguments, commands::run),
+    }
 }

@@ -178,6 +178,11 @@ pub fn repository(text: &str) -> Result<Repository, Failure> {
     })
 }
 
+/// Reads the credentials of a docker `config.json`, with the helpers that it names. A file that is not there has none.
+pub fn credentials_file(path: &Path) -> Result<countersign_oci::Credentials, Failure> {
+    files::credentials(path)
+}
+
 /// Reads a file that the operator named, up to a bound.
 pub fn read_file(what: &str, path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
     files::read_bounded(what, path, limit)

@@ -3,6 +3,7 @@
 use clap::{CommandFactory as _, Parser, Subcommand};
 use countersign_cli::{Exit, program};
 
+pub(crate) mod containerd_hook;
 mod inspect;
 mod policy;
 mod policy_flags;
@@ -19,6 +20,7 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    ContainerdHook(Box<containerd_hook::ContainerdHookArguments>),
     Inspect(Box<inspect::InspectArguments>),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -36,6 +38,7 @@ Exit codes: 0 verified, 1 a bug, 2 usage or configuration, 3 rejected (unsigned 
 
 pub(crate) fn run(arguments: Arguments) -> Exit {
     match arguments.command {
+        Command::ContainerdHook(arguments) => containerd_hook::run(&arguments),
         Command::Inspect(arguments) => program::block_on(inspect::run(*arguments)),
         Command::Policy(command) => policy::run(command),
         Command::Verify(arguments) => program::block_on(verify::run(*arguments)),

@@ -11,6 +11,7 @@ mod batch;
 mod blob_bundles;
 mod blob_refusals;
 mod blobs;
+mod containerd;
 mod inspect;
 mod peer_bundles;
 mod program;
