@@ -12,6 +12,7 @@
 //! | `matcher` | exact values and patterns over whole values |
 //! | `source_repository` | whose repository a certificate's name speaks for |
 //! | `gallery_index` | what the signer of a gallery index says of it |
+//! | [`import`], [`export`], `loss`, `re2`, `write` | policies of other verifiers and for them, with what is lost by name; documents written out |
 //! | `facts`, `denial`, `assessment` | what goes in, what comes out |
 //! | [`difference`] | how a near miss differs |
 //! | [`lint`](mod@lint) | what is legal and dangerous |
@@ -65,16 +66,21 @@ pub mod difference;
 mod document;
 mod draft;
 mod error;
+pub mod export;
 mod facts;
 mod gallery_index;
+pub mod import;
 pub mod lint;
+mod loss;
 mod matcher;
 mod policy;
+mod re2;
 mod require;
 mod signer;
 mod source_repository;
 mod suggest;
 mod window;
+mod write;
 pub mod yaml;
 
 pub use assessment::{Accepted, Assessment, Decision, Principal};
@@ -85,5 +91,8 @@ pub use draft::{GithubSpec, SignerSpec};
 pub use error::{Location, PolicyError, YamlConstruct, YamlProblem};
 pub use facts::{Asked, Claims, SignatureFacts, SubjectFacts, TAGS_ANNOTATION};
 pub use gallery_index::{Cutoffs, GALLERY_INDEX_PREDICATE, GalleryIndexError, GalleryIndexTerms, MAX_SERIAL};
+pub use loss::{Effect, Loss, LossCode, UnknownLossCode};
 pub use policy::Policy;
+pub use re2::NotPortable;
 pub use require::{Require, Trust};
+pub use write::WriteError;

@@ -33,6 +33,14 @@ impl Matcher {
         }
     }
 
+    /// Returns the pattern, where it is one.
+    pub(crate) fn pattern(&self) -> Option<&Pattern> {
+        match self {
+            Self::Exact(_) => None,
+            Self::Pattern(pattern) => Some(pattern),
+        }
+    }
+
     /// Returns the value, where there is exactly one.
     pub(crate) fn only(&self) -> Option<&str> {
         match self {
@@ -100,6 +108,11 @@ impl Pattern {
 
     pub(crate) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Returns the literal beginnings, of which a value must have one.
+    pub(crate) fn heads(&self) -> &[String] {
+        &self.heads
     }
 }
 

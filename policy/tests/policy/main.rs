@@ -5,10 +5,12 @@
 mod binding;
 mod canonical;
 mod claims;
+mod exporting;
 mod gallery_block;
 mod gallery_index;
 mod identities;
 mod lint;
+mod importing;
 mod loading;
 mod patterns;
 mod readme;
@@ -17,6 +19,7 @@ mod strict_yaml;
 mod support;
 mod threshold;
 mod times;
+mod writing;
 
 #[test]
 fn every_file_of_this_folder_is_part_of_the_run() {
