@@ -404,3 +404,18 @@ spec:
         "{text}"
     );
 }
+
+#[test]
+fn every_loss_is_in_the_documentation_with_its_effect() {
+    let text = include_str!("../../EXCHANGE.md");
+    let (_, list) = text.split_once("## Every loss").unwrap();
+    let codes = LossCode::all();
+    for code in &codes {
+        let row = format!("| `{code}` | {} | ", code.effect().as_str());
+        assert_eq!(list.matches(&row).count(), 1, "{code}");
+        assert!(text.matches(&format!("`{code}`")).count() > 1, "{code} is in no table of constructs");
+    }
+    let rows = list.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(rows, codes.len());
+    assert!("anchord".parse::<LossCode>().is_err());
+}
