@@ -4,6 +4,7 @@ use super::tree::Reader;
 use super::{Draft, ImportError, Imported, Names, inexpressible};
 use crate::document::GalleryBlock;
 use crate::error::Location;
+use crate::loss::LossCode;
 use crate::policy::Policy;
 use crate::write::node::Node;
 use crate::yaml;
@@ -17,33 +18,29 @@ pub fn from_localai(origin: &str, text: &str, gallery: Option<&str>) -> Result<I
     let place = block.at().clone();
     let mut draft = Draft::default();
     let mut fields = block.mapping()?;
-    let mut names = Names::default();
-    names.issuer = fields.optional_text("issuer")?;
-    names.issuer_pattern = fields.optional_text("issuer_regex")?;
-    names.subject = fields.optional_text("identity")?;
-    names.subject_pattern = fields.optional_text("identity_regex")?;
+    let names = Names {
+        issuer: fields.optional_text("issuer")?,
+        issuer_pattern: fields.optional_text("issuer_regex")?,
+        subject: fields.optional_text("identity")?,
+        subject_pattern: fields.optional_text("identity_regex")?,
+        wildcards: false,
+    };
     draft.signer(names, Some("gallery"), &place)?;
     let made = draft.finish(origin)?;
     // What else the block says is said in the same words in a policy: it is read again with the names made fit.
-    let mut whole = match fields.rest() {
+    let rest = match fields.rest() {
         Node::Map(entries) => entries,
         _ => Vec::new(),
     };
-    if let Some((_, claims)) = whole.iter().find(|(key, _)| key == "github") {
-        let own = matches!(claims, Node::Map(claims) if claims.iter().any(|(key, _)| key.starts_with("repository")));
-        return again(origin, &place, &made, std::mem::take(&mut whole), own);
-    }
-    again(origin, &place, &made, whole, false)
+    again(origin, &place, made, rest)
 }
 
-fn again(
-    origin: &str,
-    place: &Location,
-    made: &Imported,
-    rest: Vec<(String, Node)>,
-    names_repository: bool,
-) -> Result<Imported, ImportError> {
-    use crate::loss::LossCode::OwnRepository;
+fn again(origin: &str, place: &Location, made: Imported, rest: Vec<(String, Node)>) -> Result<Imported, ImportError> {
+    let is_named = |claims: &Node| match claims {
+        Node::Map(claims) => claims.iter().any(|(key, _)| key.starts_with("repository")),
+        _ => false,
+    };
+    let names_repository = rest.iter().any(|(key, value)| key == "github" && is_named(value));
     let signer = &made.policy.first;
     let mut entries = Vec::new();
     for (key, matcher) in [("issuer", &signer.issuer), ("identity", &signer.identity)] {
@@ -58,8 +55,8 @@ fn again(
     let block: GalleryBlock = yaml::from_str(origin, &text).map_err(misplaced)?;
     let policy = Policy::from_gallery_block(origin, &block).map_err(misplaced)?;
     let yaml = policy.to_yaml().map_err(ImportError::Unwritable)?;
-    let mut losses = made.losses.clone();
-    losses.retain(|loss| loss.code != OwnRepository || !names_repository);
+    let mut losses = made.losses;
+    losses.retain(|loss| loss.code != LossCode::OwnRepository || !names_repository);
     Ok(Imported { policy, yaml, losses })
 }
 
