@@ -10,7 +10,7 @@ mod survey;
 
 pub use budget::InspectBounds;
 use budget::{ByteBudget, Deadline};
-use collector::{Collector, Listed, OlderTag, WAVE};
+use collector::{Collector, LARGEST_WAVE, Listed, OlderTag, WAVE};
 use countersign_oci::{ImageReference, PinnedReference, RegistryError, limits};
 use countersign_policy::Policy;
 use jiff::Timestamp;
@@ -89,15 +89,15 @@ impl Question<'_> {
     async fn judge_in_waves(&self, collector: &Collector<'_>, listed: &Listed, evidence: &mut Evidence) -> Judged {
         let mut judged = Judged::default();
         let mut tally = Tally::default();
-        let mut spent = 0_u64;
+        let budget = ByteBudget::new(limits::EVIDENCE_BYTES);
         let mut examined = 0;
-        for wave in listed.descriptors.chunks(WAVE) {
-            if spent > limits::EVIDENCE_BYTES || collector.deadline.is_past() {
-                break;
-            }
-            let (candidates, bytes) = collector.fetch_all(wave).await;
-            examined += wave.len();
-            spent += bytes;
+        let mut wave = WAVE;
+        let mut rest = listed.descriptors.as_slice();
+        while !rest.is_empty() && !budget.is_used_up() && !collector.deadline.is_past() {
+            let (now, later) = rest.split_at(wave.min(rest.len()));
+            (rest, wave) = (later, (wave * 2).min(LARGEST_WAVE));
+            let candidates = collector.fetch_within(now, &budget).await;
+            examined += candidates.len();
             candidates.iter().for_each(|candidate| tally.add(&candidate.content));
             for one in self.verifier.judge_all(self.asked, &candidates, self.policy, self.now) {
                 judged.push(one);

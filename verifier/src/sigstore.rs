@@ -4,7 +4,7 @@
 //! entry is of this very bundle. What shape a bundle must have stands in [`crate::bundle`], whom it must come from in
 //! the policy.
 
-use countersign_oci::Digest;
+use countersign_oci::{Digest, limits};
 use countersign_policy::{Claims, SignatureFacts};
 use jiff::Timestamp;
 use ring::digest::{SHA256, digest};
@@ -210,12 +210,24 @@ fn subject_names(certificate: &[u8]) -> Result<usize, Reason> {
     let certificate = x509_cert::Certificate::from_der(certificate).map_err(malformed)?;
     let extension: Option<(bool, SanExtension)> = certificate.tbs_certificate.get().map_err(malformed)?;
     let names = extension.map(|(_, names)| names.0).unwrap_or_default();
+    if let Some(bytes) = names.iter().map(length).find(|bytes| *bytes > limits::NAME_BYTES) {
+        let detail = format!("it has a name of {bytes} bytes, more than the limit of {}", limits::NAME_BYTES);
+        return Err(Reason::Certificate { detail });
+    }
     let readable =
         |name: &GeneralName| matches!(name, GeneralName::Rfc822Name(_) | GeneralName::UniformResourceIdentifier(_));
     if names.len() == 1 && !names.iter().all(readable) {
         return Ok(0);
     }
     Ok(names.len())
+}
+
+/// How many bytes a name of a kind that is read has.
+fn length(name: &GeneralName) -> usize {
+    match name {
+        GeneralName::Rfc822Name(text) | GeneralName::UniformResourceIdentifier(text) => text.as_str().len(),
+        _ => 0,
+    }
 }
 
 fn leaf_hash_of(bundle: &Bundle) -> Result<Digest, Reason> {
@@ -275,6 +287,16 @@ mod tests {
             extensions.push(Extension { extn_id: SanExtension::OID, critical: true, extn_value: value });
         }
         certificate.to_der().unwrap()
+    }
+
+    #[test]
+    fn a_name_of_2048_bytes_is_read_and_one_more_is_refused() {
+        let name = |bytes: usize| GeneralName::UniformResourceIdentifier(Ia5String::new(&"a".repeat(bytes)).unwrap());
+        assert_eq!(subject_names(&certificate(vec![name(limits::NAME_BYTES)])).unwrap(), 1);
+        let long = subject_names(&certificate(vec![name(limits::NAME_BYTES + 1)])).unwrap_err();
+        assert_eq!(long.code(), "certificate-untrusted");
+        let beside = subject_names(&certificate(vec![name(7), name(1 << 20)])).unwrap_err();
+        assert_eq!(beside.code(), "certificate-untrusted");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use countersign_oci::{Digest, limits};
-use countersign_policy::SubjectFacts;
+use countersign_policy::{SubjectFacts, TAGS_ANNOTATION};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -142,6 +142,11 @@ impl Statement {
         if let Some(subject) = self.subject.iter().find(|subject| subject.digest.len() > limits::SUBJECT_DIGESTS) {
             return Err(Reason::TooManySubjects { found: subject.digest.len(), limit: limits::SUBJECT_DIGESTS });
         }
+        if let Some(bytes) = self.subject.iter().map(Subject::tags_bytes).find(|bytes| *bytes > limits::TAGS_BYTES) {
+            let limit = limits::TAGS_BYTES;
+            let detail = format!("the tags of a subject have {bytes} bytes, more than the limit of {limit}");
+            return Err(Reason::MalformedStatement { detail });
+        }
         Ok(())
     }
 
@@ -162,6 +167,11 @@ impl Statement {
 }
 
 impl Subject {
+    fn tags_bytes(&self) -> usize {
+        let tags = self.annotations.as_ref().and_then(|annotations| annotations.get(TAGS_ANNOTATION)?.as_str());
+        tags.map_or(0, str::len)
+    }
+
     fn sha256(&self) -> Option<Digest> {
         format!("sha256:{}", self.digest.get("sha256")?).parse().ok()
     }

@@ -24,6 +24,10 @@ pub const ANNOTATIONS: usize = 1_024;
 pub const SUBJECTS: usize = 1_024;
 /// Digests of one subject of a statement: peers stop at 32.
 pub const SUBJECT_DIGESTS: usize = 32;
+/// Bytes of the tags that a subject of a statement is signed for: 64 KiB hold 500 of the longest.
+pub const TAGS_BYTES: usize = 64 << 10;
+/// Bytes of the name in a signing certificate: real ones have a few hundred.
+pub const NAME_BYTES: usize = 2_048;
 /// Timestamps of one bundle: each costs a certificate chain, and more than one authority is rare.
 pub const TIMESTAMPS: usize = 4;
 /// Bytes of all evidence for one digest.

@@ -3,7 +3,7 @@
 use countersign_oci::index::{Descriptor, Manifest};
 use countersign_oci::{
     Class, ImageReference, PinnedReference, RawManifest, Referrers, ReferrersSource, RegistryError, Tag, Truncation,
-    limits,
+    limits, media_type,
 };
 use futures_util::{StreamExt as _, stream};
 
@@ -12,11 +12,16 @@ use super::{Source, chain, failed};
 use crate::error::Error;
 use crate::evidence::{Candidate, Content, Evidence, Gap, Place, bundle_layer, is_bundle_type};
 use crate::reason::Reason;
+use crate::statement::SIGNATURE_PREDICATE;
 
-/// How many candidates are fetched before it is asked whether they are enough.
+/// How many candidates are fetched before it is asked for the first time whether they are enough.
 pub(super) const WAVE: usize = 32;
-/// How many of them are fetched at the same time.
+/// How many are fetched at most before it is asked again: who lists thousands makes the waves grow.
+pub(super) const LARGEST_WAVE: usize = 512;
+/// How many of a first wave are fetched at the same time.
 const CONCURRENT: usize = 16;
+/// How many of a larger one: so much may be in memory beyond [`limits::EVIDENCE_BYTES`].
+const MOST_CONCURRENT: usize = 32;
 
 /// What an unreadable candidate costs of [`limits::EVIDENCE_BYTES`]: 1,024 of them use it up.
 pub(super) const UNREADABLE_BYTES: u64 = 64 << 10;
@@ -32,7 +37,7 @@ pub(super) struct Collector<'a> {
 
 /// The referrers that are listed, and where.
 pub(super) struct Listed {
-    /// Those that claim to be bundles come first; the rest is in the registry's order.
+    /// Those that claim to be signatures come first, then those that claim to be bundles; among equals the registry's order stays.
     pub(super) descriptors: Vec<Descriptor>,
     /// Whether there is a referrers API: then it alone counts.
     pub(super) by_api: bool,
@@ -67,14 +72,14 @@ impl Collector<'_> {
                 self.read.spend(bytes_of(&referrers));
                 note_places(&referrers, evidence);
                 let mut descriptors = referrers.descriptors;
+                // A claim, which real registries get wrong: it decides nothing but the order of work.
+                descriptors.sort_by_cached_key(rank);
                 // Nobody asks for these, and a hostile list is mostly that.
                 for descriptor in &mut descriptors {
                     descriptor.annotations.clear();
                     descriptor.urls.clear();
                     descriptor.platform = None;
                 }
-                // A stable sort: among equals the registry's order stays, and it decides nothing but the order of work.
-                descriptors.sort_by_key(|descriptor| !claims_a_bundle(descriptor));
                 let by_api = referrers.source == ReferrersSource::Api;
                 Some(Listed { descriptors, by_api, place: evidence.looked_at.len().saturating_sub(1) })
             }
@@ -93,6 +98,20 @@ impl Collector<'_> {
             stream::iter(wave).map(|descriptor| self.fetch(descriptor)).buffered(CONCURRENT).collect().await;
         let (candidates, sizes): (Vec<Candidate>, Vec<u64>) = fetched.into_iter().unzip();
         (candidates, sizes.iter().sum())
+    }
+
+    /// Fetches referrers, several at a time, until the budget or the time is used up: what is then left is not among the candidates.
+    pub(super) async fn fetch_within(&self, wave: &[Descriptor], budget: &ByteBudget) -> Vec<Candidate> {
+        let fetch = |descriptor| async move {
+            if budget.is_used_up() || self.deadline.is_past() {
+                return None;
+            }
+            let (candidate, bytes) = self.fetch(descriptor).await;
+            budget.spend(bytes);
+            Some(candidate)
+        };
+        let concurrent = if wave.len() > WAVE { MOST_CONCURRENT } else { CONCURRENT };
+        stream::iter(wave).map(fetch).buffered(concurrent).filter_map(std::future::ready).collect().await
     }
 
     /// Fetches one referrer. Whatever is wrong with it is said of it alone.
@@ -218,9 +237,20 @@ impl Collector<'_> {
     }
 }
 
-fn claims_a_bundle(descriptor: &Descriptor) -> bool {
-    descriptor.artifact_type.as_deref().is_some_and(is_bundle_type)
+/// How late a referrer is opened, by what the listing says of it. Types that registries put in the place of the true one come before
+/// those that are something else.
+fn rank(descriptor: &Descriptor) -> u8 {
+    let claims = |predicate: &str| descriptor.annotations.get(PREDICATE_TYPE).is_some_and(|found| found == predicate);
+    match descriptor.artifact_type.as_deref() {
+        Some(artifact_type) if is_bundle_type(artifact_type) && claims(SIGNATURE_PREDICATE) => 0,
+        Some(artifact_type) if is_bundle_type(artifact_type) => 1,
+        None | Some("" | media_type::EMPTY) => 2,
+        Some(_) => 3,
+    }
 }
+
+/// The annotation of a referrer with which signers say what its bundle is.
+const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 
 fn note_places(referrers: &Referrers, evidence: &mut Evidence) {
     let places = referrers.looked_at.iter().map(|place| Place::new(place.what.to_string(), place.answer.clone()));

@@ -60,10 +60,12 @@ pub(super) fn failure(verdict: &Verdict) -> Option<Failure> {
         Verdict::Rejected(_) => {
             let nearest =
                 findings.candidates.iter().filter_map(|f| f.outcome.as_ref().err()).max_by_key(|r| nearness(r));
+            let (needed, have) = findings.threshold;
+            // As the line says it: what was accepted is the nearest, and what it lacks is company.
             let code = match nearest {
+                _ if have >= needed => "too-few-logs",
+                _ if have > 0 => "threshold-not-met",
                 Some(reason) => reason.code(),
-                None if findings.threshold.1 >= findings.threshold.0 => "too-few-logs",
-                None if findings.threshold.1 > 0 => "threshold-not-met",
                 None => "unsigned",
             };
             Some(Failure { code, class: "rejected", retryable: false, message })

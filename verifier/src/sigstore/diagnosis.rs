@@ -32,6 +32,7 @@ impl Case<'_> {
         self.clock_behind(&error)
             .or_else(|| self.another_artifact())
             .or_else(|| self.unknown_log())
+            .or_else(|| self.retired_log(&error))
             .or_else(|| self.invalid_signature())
             .or_else(|| self.foreign_entry())
             .or_else(|| self.untimely(&error))
@@ -58,6 +59,16 @@ impl Case<'_> {
         let id = &self.entry()?.log_id.key_id;
         let known = self.root.tlogs.iter().any(|log| log.log_id.key_id == *id);
         (!known).then(|| Reason::UnknownLog { log: id.to_string() })
+    }
+
+    /// The log's key was not in use at the time that the log is said to have signed: the library looks for no other key then.
+    fn retired_log(&self, error: &Error) -> Option<Reason> {
+        let Error::TransparencyLog(TransparencyLogError::InclusionPromise(_)) = error else { return None };
+        let entry = self.entry()?;
+        let time = entry.integrated_time?;
+        let log = self.root.tlogs.iter().find(|log| log.log_id.key_id == entry.log_id.key_id)?;
+        let in_use = log.public_key.valid_for.is_none_or(|window| window.contains(time));
+        (!in_use).then(|| Reason::LogKeyValidity { log: log.base_url.clone(), time })
     }
 
     fn invalid_signature(&self) -> Option<Reason> {

@@ -78,8 +78,11 @@ impl Verifier {
         // A statement without any digest is about nothing: for whatever digest it is put forward, that is the answer.
         let digest = some_digest.unwrap_or_else(|| Digest::of(&shaped.payload));
         let presented = Presented { bundle: &shaped.bundle, digest, bytes: None };
-        let authenticated = sigstore::authenticate(&self.sigstore, self.root.inner(), presented, now)
-            .map_err(|reason| self.blame_clock(reason, now))?;
+        let authenticated = match sigstore::authenticate(&self.sigstore, self.root.inner(), presented, now) {
+            Ok(authenticated) => authenticated,
+            Err(reason) if blames_statement(&reason) => return Err(subjects.err().unwrap_or(reason)),
+            Err(reason) => return Err(self.blame_clock(reason, now)),
+        };
         Ok(AuthenticatedBundle {
             authenticated,
             subjects: subjects?,
@@ -87,6 +90,11 @@ impl Verifier {
             bytes: bytes.clone(),
         })
     }
+}
+
+/// The library reads the statement too, for its subjects alone: where it finds none, what is wrong with the statement is the reason.
+fn blames_statement(reason: &Reason) -> bool {
+    matches!(reason, Reason::MalformedBundle { .. } | Reason::SubjectMismatch { .. })
 }
 
 /// A candidate that was authenticated, or why it cannot be.

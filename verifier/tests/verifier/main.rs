@@ -7,12 +7,18 @@
     reason = "tests fail by panicking and say what they skip"
 )]
 
+mod attacks_by_mutation;
+mod attacks_on_bundles;
+mod attacks_on_registries;
 mod batch;
 mod blob_bundles;
 mod blob_refusals;
 mod blobs;
 mod containerd;
+mod forge;
 mod inspect;
+mod junk;
+mod limits;
 mod peer_bundles;
 mod program;
 mod registry;

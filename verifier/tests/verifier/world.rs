@@ -24,13 +24,22 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn start(options: Options) -> Self {
-        let sandbox = Sandbox::start(options).unwrap();
-        let root = TrustedRoot::from_json(sandbox.trusted_root(), "the sandbox").unwrap();
-        let mut options = RegistryOptions::default();
+        let mut patience = RegistryOptions::default();
         // Tests of failures must not wait for repetitions that real networks need.
-        options.retry.attempts = 1;
-        options.idle_timeout = Duration::from_secs(2);
-        options.total_timeout = Duration::from_secs(5);
+        patience.retry.attempts = 1;
+        patience.idle_timeout = Duration::from_secs(2);
+        patience.total_timeout = Duration::from_secs(5);
+        Self::start_with(options, patience)
+    }
+
+    /// Waits for the registry as the command does.
+    pub(crate) fn start_patiently(options: Options) -> Self {
+        Self::start_with(options, RegistryOptions::default())
+    }
+
+    fn start_with(sandbox: Options, options: RegistryOptions) -> Self {
+        let sandbox = Sandbox::start(sandbox).unwrap();
+        let root = TrustedRoot::from_json(sandbox.trusted_root(), "the sandbox").unwrap();
         Self { registry: Registry::new(options).unwrap(), verifier: Arc::new(Verifier::new(root).unwrap()), sandbox }
     }
 
