@@ -211,6 +211,11 @@ impl<'policy> Export<'policy> {
         let annotations: Vec<String> = annotations.collect();
         let count = |list: &BTreeSet<String>| (!list.is_empty()).then(|| format!("{} of them", list.len()));
         let said = [
+            (
+                LossCode::DistinctLogs,
+                "distinct_logs",
+                (policy.distinct_logs > 1).then(|| policy.distinct_logs.to_string()),
+            ),
             (LossCode::NotBefore, "not_before", window.not_before.map(|time| time.to_string())),
             (LossCode::NotAfter, "not_after", window.not_after.map(|time| time.to_string())),
             (LossCode::MaxAge, "max_age", window.max_age.map(|age| format!("{} s", age.as_secs()))),
@@ -356,5 +361,15 @@ fn own_repository_counts(signer: &Signer) -> bool {
     github || signer.identity.only().is_none_or(|name| source_repository::of_name(name).is_some())
 }
 
-const TERMS: [&str; 9] =
-    ["version", "signers", "threshold", "not_before", "not_after", "max_age", "deny", "require", "trust"];
+const TERMS: [&str; 10] = [
+    "version",
+    "signers",
+    "threshold",
+    "distinct_logs",
+    "not_before",
+    "not_after",
+    "max_age",
+    "deny",
+    "require",
+    "trust",
+];

@@ -52,6 +52,8 @@ pub enum LossCode {
     DenyDigests,
     /// The list of denied log entries.
     DenyLogEntries,
+    /// How many transparency logs must hold the signatures.
+    DistinctLogs,
     /// Signers that were counted although they might be the same must now be distinct.
     DistinctSigners,
     /// Which images were looked at.
@@ -126,6 +128,7 @@ impl LossCode {
             Self::ClusterScope => "cluster-scope",
             Self::DenyDigests => "deny-digests",
             Self::DenyLogEntries => "deny-log-entries",
+            Self::DistinctLogs => "distinct-logs",
             Self::DistinctSigners => "distinct-signers",
             Self::ImageScope => "image-scope",
             Self::LegacySignatures => "legacy-signatures",
@@ -173,6 +176,7 @@ impl LossCode {
             Self::Claim(_)
             | Self::DenyDigests
             | Self::DenyLogEntries
+            | Self::DistinctLogs
             | Self::MaxAge
             | Self::NotAfter
             | Self::NotBefore
@@ -244,7 +248,7 @@ impl fmt::Display for Loss {
     }
 }
 
-const CODES: [LossCode; 28] = [
+const CODES: [LossCode; 29] = [
     LossCode::Anchored,
     LossCode::AnyPredicate,
     LossCode::AsciiClass,
@@ -252,6 +256,7 @@ const CODES: [LossCode; 28] = [
     LossCode::ClusterScope,
     LossCode::DenyDigests,
     LossCode::DenyLogEntries,
+    LossCode::DistinctLogs,
     LossCode::DistinctSigners,
     LossCode::ImageScope,
     LossCode::LegacySignatures,

@@ -160,6 +160,16 @@ fn short_age(seconds: &str) -> String {
     seconds.to_owned()
 }
 
-const KEYS: [&str; 9] =
-    ["version", "signers", "threshold", "not_before", "not_after", "max_age", "deny", "require", "trust"];
+const KEYS: [&str; 10] = [
+    "version",
+    "signers",
+    "threshold",
+    "distinct_logs",
+    "not_before",
+    "not_after",
+    "max_age",
+    "deny",
+    "require",
+    "trust",
+];
 const SIGNER_KEYS: [&str; 6] = ["name", "issuer", "issuer_regex", "identity", "identity_regex", "github"];

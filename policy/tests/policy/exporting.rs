@@ -151,6 +151,7 @@ fn what_would_be_weaker_is_refused_by_name_until_it_is_allowed_by_name() {
     for (code, policy, targets) in [
         ("not-before", terms("not_before: 2026-06-01T00:00:00Z".into()), "cosign kyverno policy-controller"),
         ("not-after", terms("not_after: 2036-06-01T00:00:00Z".into()), "cosign kyverno policy-controller localai"),
+        ("distinct-logs", terms("distinct_logs: 2".into()), "cosign kyverno policy-controller localai"),
         ("max-age", terms("max_age: 9d".into()), "cosign kyverno policy-controller localai"),
         ("deny-digests", terms(format!("deny: {{digests: ['{digest}']}}")), "cosign kyverno policy-controller localai"),
         (

@@ -29,7 +29,7 @@ fn policies() -> Vec<String> {
     let terms = [
         "not_before: 2026-06-01T00:00:00.123456789Z",
         "not_after: 2036-06-01T02:00:00+00:00",
-        "max_age: 90m",
+        "max_age: 90m\ndistinct_logs: 2",
         "require: {tag: true, annotations: {'~': 'no', '': x, ' b': \"1.10\\n\\u2028\", 'é #': 'null'}}",
         "trust: {file: 'yes'}",
         "deny: {digests: [DIGEST], log_entries: [DIGEST, DIGEST]}",
