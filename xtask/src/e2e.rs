@@ -12,6 +12,7 @@ use anyhow::{Context as _, anyhow, bail};
 
 mod action;
 pub(crate) mod gallery;
+mod offline;
 mod publish;
 mod refusals;
 mod round_trip;
@@ -66,6 +67,7 @@ fn run_one(programs: &Programs, folder: &Path, referrers_api: bool, rekor: Rekor
     let mut rows = table.of(&place);
     round_trip::run(&world, &mut rows).with_context(|| format!("round trip ({place})"))?;
     refusals::run(&world, &mut rows).with_context(|| format!("refusals ({place})"))?;
+    offline::run(programs, &world, &mut rows).with_context(|| format!("offline ({place})"))?;
     Ok(table)
 }
 

@@ -189,7 +189,8 @@ impl Name {
 
     /// Whether the name is the tag alone, and no other name says that it is another repository's.
     fn is_tag(&self, tag: &Tag, asked: &ImageReference) -> bool {
-        self.ref_name.as_deref() == Some(tag.as_str()) && self.whole().all(|name| name.repository() == asked.repository())
+        self.ref_name.as_deref() == Some(tag.as_str())
+            && self.whole().all(|name| name.repository() == asked.repository())
     }
 
     /// The names that are whole references: a bare word is a tag.

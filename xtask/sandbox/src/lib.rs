@@ -67,9 +67,12 @@ pub use faults::{Action, Edit, Fault, FaultGuard};
 pub use identity::GithubIdentity;
 pub use keys::{EcdsaKey, Ed25519Key, Keys};
 pub use log::{Request, Service};
-pub use registry::{Auth, ImmutableTags, ReferrersApi, RegistryHandle, StoredManifest, TagDeletion, digest_of};
+pub use registry::{
+    Auth, ImmutableTags, LayoutStyle, ReferrersApi, RegistryHandle, StoredManifest, TagDeletion, digest_of,
+};
 pub use run::{Options, Sandbox, TrustFiles};
 pub use trust::RekorVersion;
+pub use tuf::{TufCopy, TufRepository, TufRole};
 
 /// A test that panicked while it held a lock fails by itself; the others go on.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

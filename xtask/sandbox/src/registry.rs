@@ -5,6 +5,7 @@ mod blobs;
 mod envelope;
 mod habits;
 mod handle;
+mod layout;
 mod listing;
 mod manifests;
 mod referrers;
@@ -18,6 +19,7 @@ use http::{Method, StatusCode};
 pub use auth::Auth;
 pub use habits::{ImmutableTags, TagDeletion};
 pub use handle::{RegistryHandle, StoredManifest};
+pub use layout::LayoutStyle;
 pub use store::digest_of;
 
 use crate::clock::Clock;

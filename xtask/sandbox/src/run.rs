@@ -18,6 +18,7 @@ use crate::registry::{Auth, Behaviour, ImmutableTags, ReferrersApi, Registry, Re
 use crate::server::{self, Servers, Services, Shared};
 use crate::sigstore::Sigstore;
 use crate::trust::RekorVersion;
+use crate::tuf::TufRepository;
 
 /// How a sandbox starts.
 #[derive(Clone, Debug)]
@@ -302,6 +303,12 @@ impl Sandbox {
     #[must_use]
     pub fn tuf_root(&self) -> Vec<u8> {
         self.sigstore.tuf.root().to_vec()
+    }
+
+    /// Returns the TUF repository: its keys, versions and expiry can be changed.
+    #[must_use]
+    pub fn tuf(&self) -> &TufRepository {
+        &self.sigstore.tuf
     }
 
     /// Writes trusted root, signing configs and TUF root into a folder, which is made if it is not there.

@@ -14,7 +14,7 @@ use crate::rekor_v2::RekorV2;
 use crate::run::Options;
 use crate::trust::{self, RekorVersion, Urls};
 use crate::tsa::Tsa;
-use crate::tuf::Tuf;
+use crate::tuf::TufRepository;
 
 pub(crate) struct Sigstore {
     pub(crate) oidc: Oidc,
@@ -22,7 +22,7 @@ pub(crate) struct Sigstore {
     pub(crate) rekor_v1: RekorV1,
     pub(crate) rekor_v2: RekorV2,
     pub(crate) tsa: Tsa,
-    pub(crate) tuf: Tuf,
+    pub(crate) tuf: TufRepository,
     pub(crate) trusted_root: String,
     signing_configs: [String; 2],
 }
@@ -58,7 +58,7 @@ impl Sigstore {
         };
         let given = options.tuf_targets.clone();
         let given = given.map(|targets| targets.into_iter().map(|(name, bytes)| (name, Bytes::from(bytes))).collect());
-        let tuf = Tuf::new(&keys.tuf, now + options.tuf_lifetime, &given.unwrap_or_else(own));
+        let tuf = TufRepository::new(&keys.tuf, now + options.tuf_lifetime, &given.unwrap_or_else(own));
         Ok(Sigstore { oidc, fulcio, rekor_v1, rekor_v2, tsa, tuf, trusted_root, signing_configs })
     }
 

@@ -137,7 +137,8 @@ impl LayoutError {
             Self::Ambiguous { digests, .. } => format!("ask for one of them: REPOSITORY:TAG@{}", digests.join(" or @")),
             Self::Foreign { .. } => "copy the layout with its links resolved: cp -rL".to_owned(),
             Self::NotALayout { .. } => {
-                "name a directory as `oras copy -r --to-oci-layout` or `regctl image copy --referrers` writes it".to_owned()
+                "name a directory as `oras copy -r --to-oci-layout` or `regctl image copy --referrers` writes it"
+                    .to_owned()
             }
             _ => return None,
         })

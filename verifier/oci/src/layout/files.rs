@@ -72,9 +72,10 @@ fn place(digest: Digest) -> PathBuf {
 fn find(root: &Path, inside: &Path) -> Result<Option<PathBuf>, LayoutError> {
     match root.join(inside).canonicalize() {
         Ok(path) if path.starts_with(root) => Ok(Some(path)),
-        Ok(_) => {
-            Err(LayoutError::Foreign { path: inside.display().to_string(), found: "a link that leads out of the layout" })
-        }
+        Ok(_) => Err(LayoutError::Foreign {
+            path: inside.display().to_string(),
+            found: "a link that leads out of the layout",
+        }),
         Err(cause) if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(source) => Err(LayoutError::Unreadable { path: inside.display().to_string(), source }),
     }

@@ -7,6 +7,7 @@ mod blobs;
 mod budget;
 mod copy;
 mod helpers;
+mod layout;
 mod manifests;
 mod push;
 mod redirects;
