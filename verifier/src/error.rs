@@ -16,6 +16,9 @@ pub enum Error {
         #[source]
         cause: std::io::Error,
     },
+    /// The trusted root does not come from a TUF repository, and only one can be refreshed, or have a copy.
+    #[error("the trusted root does not come from a TUF repository")]
+    NoRepository,
     /// The image has nothing for the platform that was asked for.
     #[error("{reference} has nothing for {wanted}")]
     NoPlatform {
@@ -47,6 +50,22 @@ pub enum Error {
     TagNotAsked {
         /// What was asked for.
         reference: PinnedReference,
+    },
+    /// A copy of a TUF repository does not verify, or is none.
+    #[error("{path} is no usable copy of the TUF repository: {detail}")]
+    TrustCopy {
+        /// The copy.
+        path: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// No connection may be made, and there is no cached copy of the TUF repository that is still valid.
+    #[error("no valid trusted root from {url} without a connection: {detail}")]
+    TrustOffline {
+        /// The repository.
+        url: String,
+        /// Why the cached copy will not do.
+        detail: String,
     },
     /// The trusted root cannot be used.
     #[error("trusted root from {origin} cannot be used: {detail}")]
@@ -82,10 +101,13 @@ impl Error {
         match self {
             Self::Cache { .. } => "trust-cache",
             Self::NoPlatform { .. } => "no-platform",
+            Self::NoRepository => "no-tuf-repository",
             Self::ManagedKey { .. } => "managed-key-malformed",
             #[cfg(feature = "registry")]
             Self::Registry { cause, .. } => cause.code(),
             Self::TagNotAsked { .. } => "tag-not-asked",
+            Self::TrustCopy { .. } => "trust-copy",
+            Self::TrustOffline { .. } => "trusted-root-offline",
             Self::TrustedRoot { .. } => "trusted-root-malformed",
             Self::TrustFile { .. } => "trusted-root-unreadable",
             Self::Tuf { .. } => "trusted-root-unavailable",
@@ -96,11 +118,13 @@ impl Error {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Cache { .. } | Self::Tuf { .. } => Class::Unreachable,
+            Self::Cache { .. } | Self::TrustOffline { .. } | Self::Tuf { .. } => Class::Unreachable,
+            Self::TrustCopy { .. } => Class::Malformed,
             #[cfg(feature = "registry")]
             Self::Registry { cause, .. } => cause.class(),
             Self::ManagedKey { .. }
             | Self::NoPlatform { .. }
+            | Self::NoRepository
             | Self::TagNotAsked { .. }
             | Self::TrustedRoot { .. }
             | Self::TrustFile { .. } => Class::Usage,
@@ -123,6 +147,19 @@ impl Error {
             )),
             Self::ManagedKey { .. } => Some("a managed key is given as PEM: BEGIN PUBLIC KEY".into()),
             Self::TrustedRoot { .. } => Some("is it a trusted_root.json of this Sigstore instance?".into()),
+            Self::NoRepository => {
+                Some("leave out --trusted-root and --trust embedded, or name --tuf-url with --tuf-root".into())
+            }
+            Self::TrustCopy { .. } => Some(
+                "a copy is made by `trust export --repository-copy FILE`, and expires with its metadata; a \
+                 trusted_root.json is given to each call with --trusted-root FILE"
+                    .into(),
+            ),
+            Self::TrustOffline { .. } => Some(
+                "run `countersign-verifier trust update` while connected, take a copy over with `trust import`, or \
+                 give a trusted root with --trusted-root FILE"
+                    .into(),
+            ),
             Self::Tuf { .. } => Some(
                 "try again when the repository can be reached, or give a trusted root with --trusted-root FILE".into(),
             ),

@@ -81,4 +81,6 @@ pub use verified::{AcceptedSignature, VerifiedImage};
 pub use verify::{Asked, AuthenticatedEvidence, Verdict, Verifier};
 
 #[cfg(feature = "registry")]
-pub use collect::{InspectBounds, Source, inspect_image, inspect_image_within, resolve, verify_image, verify_image_from};
+pub use collect::{
+    InspectBounds, Source, inspect_image, inspect_image_within, resolve, verify_image, verify_image_from,
+};

@@ -2,6 +2,33 @@
 //!
 //! A verifier believes exactly one trusted root. Roots are never merged, and none is fetched from a service that is
 //! being checked: they come from a TUF repository, from a file, or, when named, from the copy inside this program.
+//!
+//! # How old it may be
+//!
+//! A file and the copy inside the program say nothing of rotated keys; the copy's day stands in its origin. A TUF
+//! repository is asked once a day (`load`, `load_with`), or by a process that runs for weeks when it is time
+//! (`TrustKeeper`). Where it cannot be asked, what is cached will do until its metadata expires, and no longer; the failure
+//! is not remembered. Without a connection (`Refresh::Never`) the same holds, whatever the age of the cache.
+//!
+//! # The cache is not believed
+//!
+//! It is one file for each repository, replaced as a whole, and verified from the pinned TUF root each time it is read. So
+//! processes that share it never see half of it, one that is killed leaves the old state, and whoever edits it gains
+//! nothing: at worst it is set aside and the repository is asked. Versions in it are the floor below which no later answer
+//! of the repository may fall.
+//!
+//! # Machines that reach no repository
+//!
+//! `import` takes over a copy of the *repository*, not a trusted root: it passes the very checks that the repository's own
+//! answers pass, expiry and rollback among them, so that nobody who carries it can choose the keys. A bare
+//! `trusted_root.json` is vouched for by nobody. It is never made the default: whoever believes one names it in each call.
+//!
+//! # Years later
+//!
+//! What is signed counts by the windows of its own authorities at the time of signing, so a trusted root whose keys have all
+//! expired or been rotated verifies what was signed in time: an archive keeps [`TrustedRoot::json`] beside its bundles.
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use sigstore_trust_root::{SIGSTORE_PRODUCTION_TRUSTED_ROOT, TimeRange, TrustedRoot as SigstoreRoot};
@@ -10,19 +37,48 @@ use crate::crypto;
 use crate::error::Error;
 
 #[cfg(feature = "tuf")]
-mod tuf;
-
+mod cache;
+mod changes;
 #[cfg(feature = "tuf")]
-pub use tuf::{Material, TrustCache, TrustSource, load, load_material};
+mod copied;
+#[cfg(feature = "tuf")]
+mod keeper;
+#[cfg(feature = "tuf")]
+mod load;
+#[cfg(feature = "tuf")]
+mod repository;
+#[cfg(feature = "tuf")]
+mod shelf;
+#[cfg(feature = "tuf")]
+mod source;
+mod view;
+
+pub use changes::Change;
+#[cfg(feature = "tuf")]
+pub use keeper::TrustKeeper;
+#[cfg(feature = "tuf")]
+pub use load::{
+    Material, Refresh, TIME_TO_LIVE, TrustCache, import, load, load_material, load_material_with, load_with,
+    repository_copy,
+};
+#[cfg(feature = "tuf")]
+pub use repository::{RepositoryState, RoleState};
+#[cfg(feature = "tuf")]
+pub use source::TrustSource;
+pub use view::{Authority, AuthorityKind, CertificateView, WindowState};
 
 /// The largest trusted root that is read, in bytes: the public-good one has 7 KB.
 pub const TRUSTED_ROOT_LIMIT: u64 = 1 << 20;
+
+/// The day on which the copy inside the program was made: that of the crate's release. A test ties it to the copy.
+const EMBEDDED_AS_OF: &str = "2026-10-23";
 
 /// The trusted root of one Sigstore instance, parsed and complete.
 #[derive(Debug, Clone)]
 pub struct TrustedRoot {
     inner: SigstoreRoot,
     origin: String,
+    text: Arc<str>,
 }
 
 impl TrustedRoot {
@@ -50,12 +106,28 @@ impl TrustedRoot {
         if let Some(log) = inner.tlogs.iter().find(|log| log.public_key.valid_for.is_none()) {
             return Err(unusable(format!("the key of log {} has no validity", log.base_url)));
         }
-        Ok(Self { inner, origin: origin.to_owned() })
+        Ok(Self { inner, origin: origin.to_owned(), text: text.into() })
     }
 
-    /// Returns the public-good trusted root that is compiled into this program: it does not learn of rotated keys.
+    /// Returns the public-good trusted root that is compiled into this program: it does not learn of rotated keys. How old
+    /// it is stands in its origin.
     pub fn embedded_public_good() -> Result<Self, Error> {
-        Self::from_json(SIGSTORE_PRODUCTION_TRUSTED_ROOT, "the public-good copy inside this program")
+        let origin = format!("the public-good copy inside this program, as of {EMBEDDED_AS_OF}");
+        Self::from_json(SIGSTORE_PRODUCTION_TRUSTED_ROOT, &origin)
+    }
+
+    /// Returns the time that [`TrustedRoot::embedded_public_good`] is a copy of.
+    #[must_use]
+    pub fn embedded_as_of() -> Timestamp {
+        EMBEDDED_AS_OF.parse::<jiff::civil::Date>().map_or(Timestamp::UNIX_EPOCH, |date| {
+            date.to_zoned(jiff::tz::TimeZone::UTC).map_or(Timestamp::UNIX_EPOCH, |midnight| midnight.timestamp())
+        })
+    }
+
+    /// Returns the document as it was read: what an archive keeps for later years.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        &self.text
     }
 
     /// Returns where the trusted root comes from.
@@ -90,6 +162,18 @@ mod tests {
     fn the_embedded_root_is_usable() {
         let root = TrustedRoot::embedded_public_good().unwrap();
         assert!(crate::Verifier::new(root).is_ok());
+    }
+
+    #[test]
+    fn the_day_of_the_embedded_root_belongs_to_this_copy() {
+        // Where this fails, the copy was renewed with its crate: note the day of that release, and the new digest.
+        let digest = countersign_oci::Digest::of(SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes()).to_string();
+        assert_eq!(
+            (EMBEDDED_AS_OF, digest.as_str()),
+            ("2026-10-23", "sha256:6494e21ea73fa7ee769f85f57d5a3e6a08725eae1e38c755fc3517c9e6bc0b66")
+        );
+        assert_eq!(TrustedRoot::embedded_as_of().to_string(), "2026-10-23T00:00:00Z");
+        assert!(TrustedRoot::embedded_public_good().unwrap().origin().ends_with("as of 2026-10-23"));
     }
 
     #[test]

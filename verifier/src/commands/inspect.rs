@@ -6,9 +6,10 @@ use countersign_cli::output::{self, OutputFormat};
 use countersign_cli::progress::Progress;
 use countersign_cli::{Exit, Failure, program};
 use countersign_oci::index::Platform;
-use countersign_oci::{Class, ImageReference, Registry};
+use countersign_oci::{Class, ImageReference, Layout, Registry};
 use countersign_verifier::inspect::{self, Inspection};
 
+use super::source_flags::{self, LayoutFlag};
 use super::verify::failure;
 
 /// Shows an image, its children, and what is beside each: every place that was looked at, every referrer, and what its
@@ -23,6 +24,9 @@ pub(crate) struct InspectArguments {
     /// Looks at the child for this platform only, and not at what is beside the index.
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<String>,
+
+    #[command(flatten)]
+    layout: LayoutFlag,
 
     #[command(flatten)]
     registry: RegistryFlags,
@@ -44,7 +48,7 @@ Exit codes: 0 shown, 1 a bug, 2 usage or configuration, 4 something could not be
 pub(crate) async fn run(arguments: InspectArguments) -> Exit {
     program::log(arguments.output.verbose);
     let format = arguments.output.output;
-    let (reference, platform, registry) = match prepare(&arguments) {
+    let Prepared { reference, platform, registry, layout } = match prepare(&arguments) {
         Ok(prepared) => prepared,
         Err(failure) => {
             output::failure(&failure, format);
@@ -53,7 +57,12 @@ pub(crate) async fn run(arguments: InspectArguments) -> Exit {
     };
     let progress = Progress::new(arguments.output.quiet);
     progress.say(format!("looking at {reference}"));
-    let answer = countersign_verifier::inspect_image(&registry, &reference, platform.as_ref()).await;
+    let answer = countersign_verifier::inspect_image(
+        source_flags::source(layout.as_ref(), &registry),
+        &reference,
+        platform.as_ref(),
+    )
+    .await;
     progress.finish();
     show(&reference, &answer.map_err(|error| unseen(failure(&error))), format)
 }
@@ -66,14 +75,22 @@ fn unseen(failure: Failure) -> Failure {
     }
 }
 
-fn prepare(arguments: &InspectArguments) -> Result<(ImageReference, Option<Platform>, Registry), Failure> {
+/// What is looked at, and where.
+struct Prepared {
+    reference: ImageReference,
+    platform: Option<Platform>,
+    registry: Registry,
+    layout: Option<Layout>,
+}
+
+fn prepare(arguments: &InspectArguments) -> Result<Prepared, Failure> {
     let reference = flags::reference(&arguments.reference)?;
     let platform = arguments.platform.as_deref().map(str::parse).transpose().map_err(|error| {
         Failure::new(&error, "malformed-platform", Class::Usage, false, Some("such as linux/amd64".to_owned()))
     })?;
     let registry = Registry::new(arguments.registry.options(Some(reference.repository().registry()))?)
         .map_err(|error| Failure::new(&error, error.code(), error.class(), error.retryable(), error.hint()))?;
-    Ok((reference, platform, registry))
+    Ok(Prepared { reference, platform, registry, layout: arguments.layout.open()? })
 }
 
 fn show(reference: &ImageReference, answer: &Result<Inspection, Failure>, format: OutputFormat) -> Exit {

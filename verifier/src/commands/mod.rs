@@ -7,6 +7,8 @@ pub(crate) mod containerd_hook;
 mod inspect;
 mod policy;
 mod policy_flags;
+mod source_flags;
+mod trust;
 mod verify;
 mod verify_blob;
 
@@ -24,6 +26,8 @@ enum Command {
     Inspect(Box<inspect::InspectArguments>),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    #[command(subcommand)]
+    Trust(trust::TrustCommand),
     Verify(Box<verify::VerifyArguments>),
     VerifyBlob(Box<verify_blob::VerifyBlobArguments>),
     /// Prints completions for a shell.
@@ -41,6 +45,7 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
         Command::ContainerdHook(arguments) => containerd_hook::run(&arguments),
         Command::Inspect(arguments) => program::block_on(inspect::run(*arguments)),
         Command::Policy(command) => policy::run(command),
+        Command::Trust(command) => program::block_on(trust::run(command)),
         Command::Verify(arguments) => program::block_on(verify::run(*arguments)),
         Command::VerifyBlob(arguments) => program::block_on(verify_blob::run(*arguments)),
         Command::Completions { shell } => program::completions(&mut Arguments::command(), shell),

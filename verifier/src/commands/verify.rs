@@ -7,13 +7,14 @@ use countersign_cli::flags::{self, OutputFlags, RegistryFlags, TrustFlags};
 use countersign_cli::output::{self, OutputFormat};
 use countersign_cli::progress::Progress;
 use countersign_cli::{Exit, Failure, program};
-use countersign_oci::{ImageReference, Registry, Repository, limits};
+use countersign_oci::{ImageReference, Layout, Registry, Repository, limits};
 use countersign_verifier::trusted_root::{self, TrustCache};
 use countersign_verifier::{Asked, Error, Evidence, Verdict, Verifier, report};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::policy_flags::PolicyFlags;
+use super::source_flags::{self, LayoutFlag, OfflineFlag};
 
 /// Verifies images: each must be signed as the policy wants it.
 ///
@@ -34,11 +35,17 @@ pub(crate) struct VerifyArguments {
     signature_repository: Option<String>,
 
     /// Judges these bundles instead of what the registry has. The reference must hold a digest; no registry is asked.
-    #[arg(long, value_name = "FILE", help_heading = "Evidence")]
+    #[arg(long, value_name = "FILE", help_heading = "Evidence", conflicts_with = "layout")]
     bundle: Vec<PathBuf>,
 
     #[command(flatten)]
+    layout: LayoutFlag,
+
+    #[command(flatten)]
     trust: TrustFlags,
+
+    #[command(flatten)]
+    offline: OfflineFlag,
 
     #[command(flatten)]
     registry: RegistryFlags,
@@ -54,6 +61,7 @@ Examples:
       --certificate-identity https://github.com/example/app/.github/workflows/release.yml@refs/heads/main \\
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
   countersign-verifier verify ghcr.io/example/app@sha256:4413... --bundle app.sigstore.json --policy policy.yaml
+  countersign-verifier verify ghcr.io/example/app:v1 --layout DIR --offline --policy policy.yaml
 
 Exit codes: 0 verified, 1 a bug, 2 usage or configuration, 3 rejected (unsigned included), 4 could not decide.";
 
@@ -69,6 +77,7 @@ struct Judge {
     verifier: Verifier,
     policy: countersign_policy::Policy,
     registry: Registry,
+    layout: Option<Layout>,
     signatures: Option<Repository>,
     bundles: Vec<bytes::Bytes>,
 }
@@ -117,7 +126,9 @@ impl Judge {
         };
         let http = arguments.registry.service_client()?;
         let cache = TrustCache { folder: arguments.trust.cache_folder(), http };
-        let root = trusted_root::load(&source, &cache, program::now()).await.map_err(|error| failure(&error))?;
+        let refresh = arguments.offline.refresh();
+        let material = trusted_root::load_with(&source, &cache, refresh, program::now()).await;
+        let root = material.map_err(|error| failure(&error))?.trusted_root;
         let verifier = Verifier::new(root).map_err(|error| failure(&error))?;
         let host = references.first().map(|reference| reference.repository().registry());
         let registry = Registry::new(arguments.registry.options(host)?)
@@ -128,21 +139,23 @@ impl Judge {
             .map(|path| flags::read_file("bundle", path, limits::BUNDLE_BYTES).map(bytes::Bytes::from))
             .collect::<Result<_, _>>()?;
         let signatures = arguments.signature_repository.as_deref().map(flags::repository).transpose()?;
-        Ok(Self { verifier, policy: named.policy, registry, signatures, bundles })
+        let layout = arguments.layout.open()?;
+        Ok(Self { verifier, policy: named.policy, registry, layout, signatures, bundles })
     }
 
     async fn judge(&self, reference: &ImageReference) -> Result<Verdict, Failure> {
         if !self.bundles.is_empty() {
             return self.judge_bundles(reference, program::now());
         }
-        let asked = countersign_verifier::resolve(&self.registry, reference).await.map_err(|error| failure(&error))?;
+        let place = source_flags::source(self.layout.as_ref(), &self.registry);
+        let asked = countersign_verifier::resolve(place, reference).await.map_err(|error| failure(&error))?;
         let source = match &self.signatures {
             Some(repository) => repository.pin(asked.reference.digest()),
             None => asked.reference.clone(),
         };
         // Asked after everything was fetched, the clock cannot be behind a signature made meanwhile.
         let now = program::now();
-        countersign_verifier::verify_image_from(&self.registry, &source, &self.verifier, &self.policy, &asked, now)
+        countersign_verifier::verify_image_from(place, &source, &self.verifier, &self.policy, &asked, now)
             .await
             .map_err(|error| failure(&error))
     }
@@ -206,7 +219,9 @@ fn print_json(mut results: Vec<serde_json::Value>) -> std::io::Result<()> {
 }
 
 pub(super) fn failure(error: &Error) -> Failure {
-    let retryable = matches!(error.class(), countersign_oci::Class::Throttled | countersign_oci::Class::Unreachable);
+    let retryable = matches!(error.class(), countersign_oci::Class::Throttled | countersign_oci::Class::Unreachable)
+        // Without a connection it stays what it is.
+        && !matches!(error, Error::TrustOffline { .. });
     Failure::new(error, error.code(), error.class(), retryable, error.hint())
 }
 

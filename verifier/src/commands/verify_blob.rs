@@ -16,6 +16,7 @@ use countersign_verifier::trusted_root::{self, TrustCache, TrustSource};
 use jiff::Timestamp;
 
 use super::policy_flags::PolicyFlags;
+use super::source_flags::OfflineFlag;
 use super::verify::failure;
 
 mod file;
@@ -55,6 +56,9 @@ pub(crate) struct VerifyBlobArguments {
     trust: TrustFlags,
 
     #[command(flatten)]
+    offline: OfflineFlag,
+
+    #[command(flatten)]
     output: OutputFlags,
 }
 
@@ -77,7 +81,7 @@ Examples:
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
   countersign-verifier verify-blob sha256:4413... --bundle app.sigstore.json --key release.pub
 
-With --trusted-root or --trust embedded no connection is made.
+With --offline, --trusted-root or --trust embedded no connection is made.
 
 Exit codes: 0 every file is verified, 1 a bug, 2 usage or configuration, 3 rejected (unsigned included), 4 could not decide.";
 
@@ -159,7 +163,9 @@ impl Judge {
             (None, choice) => choice.unwrap_or_default().into(),
         };
         let cache = TrustCache { folder: arguments.trust.cache_folder(), http: flags::service_client()? };
-        let root = trusted_root::load(&source, &cache, program::now()).await.map_err(|error| failure(&error))?;
+        let refresh = arguments.offline.refresh();
+        let material = trusted_root::load_with(&source, &cache, refresh, program::now()).await;
+        let root = material.map_err(|error| failure(&error))?.trusted_root;
         Ok(Self { verifier: Verifier::new(root).map_err(|error| failure(&error))?, signer })
     }
 

@@ -193,7 +193,8 @@ fn a_denial_shows_expected_and_found_and_nothing_moves_the_terminal() {
     assert!(text.starts_with(&format!("rejected  {file} ({}): ", Digest::of(FILE))), "{text}");
     assert!(text.contains(&format!("expected {other}\n")) && text.contains("(identity-mismatch)"), "{text}");
     assert!(!text.contains('\u{1b}'), "{text}");
-    let (exit, document) = folder.document(&[&file, "--bundle", &bundle, "--certificate-github-workflow-ref", "refs/heads/x"]);
+    let (exit, document) =
+        folder.document(&[&file, "--bundle", &bundle, "--certificate-github-workflow-ref", "refs/heads/x"]);
     assert_eq!((exit, document["error"]["denials"][0]["found"].as_str()), (3, Some("refs/heads/main")));
     let forged = changed(&BUNDLES.v2.file, |bundle| {
         bundle["messageSignature"]["signature"] = BUNDLES.v2.other_file["messageSignature"]["signature"].clone();
