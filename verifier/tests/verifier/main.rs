@@ -25,6 +25,7 @@ mod keeper;
 mod layout;
 mod offline;
 mod peer_bundles;
+mod policy_exchange;
 mod program;
 mod registry;
 mod rotation;
