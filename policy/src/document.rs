@@ -205,6 +205,6 @@ impl<'de> serde::de::Visitor<'de> for OneOrMoreVisitor {
 }
 
 /// Reads a value that is there: where it is `null`, its type says so, instead of `Option` taking it for absence.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }

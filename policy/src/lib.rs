@@ -15,6 +15,9 @@
 //! | [`import`], [`export`], `loss`, `re2`, `write` | policies of other verifiers and for them, with what is lost by name; documents written out |
 //! | `facts`, `denial`, `assessment` | what goes in, what comes out |
 //! | [`difference`] | how a near miss differs |
+//! | [`cases`] | tables of certificates that a policy must accept or deny: its tests |
+//! | [`explain`](mod@explain) | what a policy admits, in plain words |
+//! | [`schema`] | the JSON schema of the document |
 //! | [`lint`](mod@lint) | what is legal and dangerous |
 //!
 //! Its security lives in `matcher` (a pattern matches the whole value and begins with a literal host and owner), in `signer` (a reusable
@@ -60,12 +63,14 @@
 
 mod assessment;
 mod canonical;
+pub mod cases;
 mod claim;
 mod denial;
 pub mod difference;
 mod document;
 mod draft;
 mod error;
+pub mod explain;
 pub mod export;
 mod facts;
 mod gallery_index;
@@ -76,6 +81,7 @@ mod matcher;
 mod policy;
 mod re2;
 mod require;
+pub mod schema;
 mod signer;
 mod source_repository;
 mod suggest;

@@ -8,7 +8,7 @@
 
 mod claims;
 mod form;
-mod names;
+pub(crate) mod names;
 mod patterns;
 mod refs;
 mod rule;

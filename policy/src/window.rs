@@ -57,7 +57,7 @@ impl Window {
 }
 
 /// Reads an RFC 3339 time in its one usual spelling, `2026-06-01T00:00:00Z` or with an offset.
-fn timestamp(text: &Text) -> Result<Timestamp, PolicyError> {
+pub(crate) fn timestamp(text: &Text) -> Result<Timestamp, PolicyError> {
     let usual = is_rfc3339(text.value.as_bytes());
     match text.value.parse() {
         Ok(time) if usual => Ok(time),

@@ -4,16 +4,22 @@
 
 mod binding;
 mod canonical;
+mod cases;
 mod claims;
+mod explain;
 mod exporting;
 mod gallery_block;
 mod gallery_index;
 mod identities;
+mod identity_attacks;
+mod identity_matrix;
 mod importing;
 mod lint;
 mod loading;
 mod patterns;
 mod readme;
+mod reference;
+mod schema;
 mod source_repository;
 mod strict_yaml;
 mod support;
