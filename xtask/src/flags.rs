@@ -51,6 +51,9 @@ pub(crate) struct WorkflowsFlags {
 pub(crate) enum BenchTask {
     /// Signing an image index: requests, wall time, processor time and memory, ours and cosign with the same services.
     Sign(BenchSignFlags),
+    /// Verifying an image: requests, wall time, processor time and memory, ours, cosign and sigstore-go with the same registry; and how
+    /// many stored bundles a core verifies in a second.
+    Verify(BenchVerifyFlags),
 }
 
 #[derive(Args)]
@@ -94,6 +97,49 @@ impl BenchSignFlags {
     pub(crate) fn has(&self, part: BenchPart) -> bool {
         self.only.is_empty() || self.only.contains(&part)
     }
+}
+
+#[derive(Args)]
+pub(crate) struct BenchVerifyFlags {
+    /// Where peers are installed, once for each version. Default: countersign/peers in the user's cache folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+
+    /// How the result is written; progress goes to standard error.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub(crate) output: BenchOutput,
+
+    /// Measures only these.
+    #[arg(long, value_name = "PART", value_delimiter = ',', value_enum)]
+    pub(crate) only: Vec<BenchVerifyPart>,
+
+    /// Less of everything: round trips of 0 and 40 ms, three runs.
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// How often each is run. A slow one is run less often.
+    #[arg(long, value_name = "N")]
+    pub(crate) repetitions: Option<usize>,
+
+    /// Runs the binaries in this folder instead of building them; the example `verify_stored` is in `examples` below it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) binaries: Option<PathBuf>,
+}
+
+impl BenchVerifyFlags {
+    /// Whether a part is measured.
+    pub(crate) fn has(&self, part: BenchVerifyPart) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+}
+
+/// A part of the table of verifying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchVerifyPart {
+    /// Images in a registry.
+    Registry,
+    /// Bundles in a folder.
+    Stored,
 }
 
 /// A part of the table.

@@ -1,14 +1,15 @@
-//! What the project has promised itself of signing, and whether it is so.
+//! What the project has promised itself, and whether it is so of signing.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::FAR;
 use super::contestant::Contestant;
-use super::measure::{Cell, round_trips};
+use super::measure::{Cell, trips};
+use super::sign::{OURS, OURS_BY_DIGEST, RELEASE};
 use super::world::Load;
-use super::{FAR, OURS, OURS_BY_DIGEST, RELEASE};
 
 /// A promise, and what was measured of it.
 pub(crate) struct Goal {
@@ -59,14 +60,14 @@ pub(crate) fn of(cells: &[Cell]) -> Vec<Goal> {
     };
     let index = |children| Load { images: 1, children, registries: 1 };
     let near = Duration::ZERO;
-    let seconds = |cell: &Cell| cell.wall().as_secs_f64();
+    let seconds = |cell: &Cell| cell.samples.wall().as_secs_f64();
     let mut goals = Vec::new();
     if let Some(cell) = find(SANDBOX, index(4), OURS, FAR) {
         goals.push(Goal::at_most("index with 4 children, 40 ms", seconds(cell), 0.45, "s"));
         let limit = (cell.case.load.digests() + 14) as f64;
-        goals.push(Goal::at_most("index with 4 children, requests", cell.requests() as f64, limit, "requests"));
+        goals.push(Goal::at_most("index with 4 children, requests", cell.samples.requests() as f64, limit, "requests"));
         if let Some(fast) = find(SANDBOX, index(4), OURS, near) {
-            goals.push(Goal::at_most("index with 4 children", round_trips(cell, fast), 11.0, "round trips"));
+            goals.push(Goal::at_most("index with 4 children", trips(cell, fast), 11.0, "round trips"));
         }
     }
     if let Some(cell) = find(SANDBOX, index(20), OURS, FAR) {

@@ -1,4 +1,4 @@
-//! One cell of the table: the same signing, several times.
+//! One cell of a table: the same call, several times.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -48,17 +48,14 @@ impl Sample {
     }
 }
 
-/// The runs of a case, at least one.
-#[derive(Clone, Debug)]
-pub(crate) struct Cell {
-    pub(crate) case: Case,
-    pub(crate) samples: Vec<Sample>,
-}
+/// The runs of one case, at least one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Samples(pub(crate) Vec<Sample>);
 
-impl Cell {
+impl Samples {
     /// The median of a figure; of an even number the lower one.
     fn median<T: Ord + Copy + Default>(&self, figure: impl Fn(&Sample) -> T) -> T {
-        let mut figures: Vec<T> = self.samples.iter().map(figure).collect();
+        let mut figures: Vec<T> = self.0.iter().map(figure).collect();
         figures.sort_unstable();
         figures.get(figures.len().saturating_sub(1) / 2).copied().unwrap_or_default()
     }
@@ -68,7 +65,7 @@ impl Cell {
     }
 
     pub(crate) fn fastest(&self) -> Duration {
-        self.samples.iter().map(|sample| sample.usage.wall).min().unwrap_or_default()
+        self.0.iter().map(|sample| sample.usage.wall).min().unwrap_or_default()
     }
 
     pub(crate) fn cpu(&self) -> Duration {
@@ -81,41 +78,64 @@ impl Cell {
 
     /// The most requests that a run needed.
     pub(crate) fn requests(&self) -> usize {
-        self.samples.iter().map(Sample::requests).max().unwrap_or_default()
+        self.0.iter().map(Sample::requests).max().unwrap_or_default()
     }
 
     pub(crate) fn to_services(&self) -> usize {
-        self.samples.iter().map(|sample| sample.to_services).max().unwrap_or_default()
+        self.0.iter().map(|sample| sample.to_services).max().unwrap_or_default()
     }
 
     pub(crate) fn connections(&self) -> usize {
         self.median(|sample| sample.connections)
     }
 
+    /// The figures as members of a document.
     pub(crate) fn json(&self) -> Value {
-        let Case { services, load, round_trip, who } = &self.case;
-        let milliseconds = |time: Duration| time.as_micros() as f64 / 1e3;
-        let walls: Vec<f64> = self.samples.iter().map(|sample| milliseconds(sample.usage.wall)).collect();
+        let walls: Vec<f64> = self.0.iter().map(|sample| milliseconds(sample.usage.wall)).collect();
         json!({
-            "services": services,
-            "images": load.images,
-            "children": load.children,
-            "registries": load.registries,
-            "digests": load.digests(),
-            "roundTripMs": milliseconds(*round_trip),
-            "who": who.to_string(),
             "wallMs": { "median": milliseconds(self.wall()), "min": milliseconds(self.fastest()), "all": walls },
             "cpuMs": milliseconds(self.cpu()),
             "memoryBytes": self.memory(),
             "requests": self.requests(),
-            "requestsByServer": self.samples.last().map(|sample| &sample.requests),
+            "requestsByServer": self.0.last().map(|sample| &sample.requests),
             "connections": self.connections(),
         })
     }
 }
 
+/// The runs of a signing.
+#[derive(Clone, Debug)]
+pub(crate) struct Cell {
+    pub(crate) case: Case,
+    pub(crate) samples: Samples,
+}
+
+impl Cell {
+    pub(crate) fn json(&self) -> Value {
+        let Case { services, load, round_trip, who } = &self.case;
+        let mut document = self.samples.json();
+        document["services"] = json!(services);
+        document["images"] = json!(load.images);
+        document["children"] = json!(load.children);
+        document["registries"] = json!(load.registries);
+        document["digests"] = json!(load.digests());
+        document["roundTripMs"] = json!(milliseconds(*round_trip));
+        document["who"] = json!(who.to_string());
+        document
+    }
+}
+
+pub(crate) fn milliseconds(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1e3
+}
+
+/// [`round_trips`] of two signings.
+pub(crate) fn trips(slow: &Cell, fast: &Cell) -> f64 {
+    round_trips((&slow.samples, slow.case.round_trip), (&fast.samples, fast.case.round_trip))
+}
+
 /// Round trips on the way from start to end, from what the time grows by with the round trip.
-pub(crate) fn round_trips(slow: &Cell, fast: &Cell) -> f64 {
-    let more = slow.case.round_trip.saturating_sub(fast.case.round_trip).as_secs_f64();
-    (slow.fastest().as_secs_f64() - fast.fastest().as_secs_f64()) / more
+pub(crate) fn round_trips(slow: (&Samples, Duration), fast: (&Samples, Duration)) -> f64 {
+    let more = slow.1.saturating_sub(fast.1).as_secs_f64();
+    (slow.0.fastest().as_secs_f64() - fast.0.fastest().as_secs_f64()) / more
 }

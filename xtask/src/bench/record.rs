@@ -11,6 +11,7 @@ pub(crate) enum Peer {
     Fulcio,
     Rekor,
     Tsa,
+    Tuf,
     /// A registry, counted from 1.
     Registry(usize),
 }
@@ -28,6 +29,7 @@ impl fmt::Display for Peer {
             Self::Fulcio => f.pad("fulcio"),
             Self::Rekor => f.pad("rekor"),
             Self::Tsa => f.pad("tsa"),
+            Self::Tuf => f.pad("tuf"),
             Self::Registry(1) => f.pad("registry"),
             Self::Registry(number) => f.pad(&format!("registry {number}")),
         }

@@ -1,22 +1,17 @@
 //! What was measured, for people and for programs.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::child;
 use super::contestant::Programs;
 use super::goals::{self, Goal};
-use super::measure::{Cell, round_trips};
+use super::machine::{Binary, Machine};
+use super::measure::{Cell, trips};
 use crate::flags::BenchOutput;
 use crate::peers::versions;
 
-/// How often a program is started to see how long that takes.
-const STARTS: usize = 25;
-const MEBIBYTE: f64 = 1_048_576.0;
+pub(super) const MEBIBYTE: f64 = 1_048_576.0;
 const HEAD: &str = "services                 imgs kids regs trip who             n   median      min  \
                     requests (services)  conns  trips     cpu  memory";
 
@@ -29,34 +24,12 @@ pub(crate) struct Report {
     binary: Binary,
 }
 
-struct Machine {
-    cores: usize,
-    processor: String,
-    /// The load average of a minute before and after.
-    load: [f64; 2],
-    ours: String,
-    cosign: Option<&'static str>,
-}
-
-/// What our program is like before it does anything.
-struct Binary {
-    bytes: u64,
-    start: Duration,
-}
-
 impl Report {
     pub(crate) fn new(programs: &Programs) -> anyhow::Result<Self> {
-        let version = Command::new(&programs.ours).arg("--version").output().context("cannot start our signer")?;
         let cosign = programs.cosign.as_ref().and(versions::peer("cosign")).map(|peer| peer.version);
         let skipped = if cosign.is_none() { vec!["cosign: it is not installed".to_owned()] } else { Vec::new() };
-        let machine = Machine {
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
-            processor: field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".to_owned()),
-            load: [load(), 0.0],
-            ours: String::from_utf8_lossy(&version.stdout).trim().to_owned(),
-            cosign,
-        };
-        let binary = Binary { bytes: std::fs::metadata(&programs.ours)?.len(), start: start(&programs.ours)? };
+        let machine = Machine::new(&programs.ours, cosign.map(|version| ("cosign", version)).into_iter().collect())?;
+        let binary = Binary::of(&programs.ours)?;
         eprintln!("== {}\n{HEAD}", machine.text());
         Ok(Self { cells: Vec::new(), skipped, machine, binary })
     }
@@ -68,10 +41,9 @@ impl Report {
     }
 
     pub(crate) fn finish(mut self, output: BenchOutput) -> anyhow::Result<()> {
-        self.machine.load[1] = load();
+        self.machine.ended();
         let mut goals = goals::of(&self.cells);
-        goals.push(Goal::at_most("the binary", self.binary.bytes as f64 / 1e6, 12.0, "MB"));
-        goals.push(Goal::at_most("its start", self.binary.start.as_secs_f64() * 1e3, 5.0, "ms"));
+        goals.extend(self.binary.goals());
         match output {
             BenchOutput::Json => println!("{:#}", self.json(&goals)),
             BenchOutput::Text => {
@@ -92,13 +64,12 @@ impl Report {
     }
 
     fn json(&self, goals: &[Goal]) -> Value {
-        let Machine { cores, processor, load, ours, cosign } = &self.machine;
         json!({
             "schema": "countersign.dev/bench/v1",
             "bench": "sign",
-            "machine": { "cores": cores, "processor": processor, "loadBefore": load[0], "loadAfter": load[1] },
-            "versions": { "ours": ours, "cosign": cosign },
-            "binary": { "bytes": self.binary.bytes, "startMs": self.binary.start.as_secs_f64() * 1e3 },
+            "machine": self.machine.json(),
+            "versions": self.machine.versions(),
+            "binary": self.binary.json(),
             "cells": self.cells.iter().map(Cell::json).collect::<Vec<_>>(),
             "skipped": self.skipped,
             "goals": goals.iter().map(Goal::json).collect::<Vec<_>>(),
@@ -106,20 +77,9 @@ impl Report {
     }
 }
 
-impl Machine {
-    fn text(&self) -> String {
-        let [before, after] = self.load;
-        let cosign = self.cosign.unwrap_or("none");
-        format!(
-            "{} cores, {}; load {before} before, {after} after; {}; cosign {cosign}",
-            self.cores, self.processor, self.ours
-        )
-    }
-}
-
 fn row(cell: &Cell, near: Option<&Cell>) -> String {
     let case = &cell.case;
-    let trips = near.filter(|near| near.case.round_trip < case.round_trip).map(|near| round_trips(cell, near));
+    let trips = near.filter(|near| near.case.round_trip < case.round_trip).map(|near| trips(cell, near));
     let trips = trips.map_or_else(String::new, |trips| format!("{trips:.1}"));
     format!(
         "{:24} {:4} {:4} {:4} {:4} {:14} {:2} {:8} {:8}  {:8} {:10}  {:5} {trips:>6} {:4} ms {:3.0} MiB",
@@ -129,41 +89,17 @@ fn row(cell: &Cell, near: Option<&Cell>) -> String {
         case.load.registries,
         case.round_trip.as_millis(),
         case.who,
-        cell.samples.len(),
-        seconds(cell.wall()),
-        seconds(cell.fastest()),
-        cell.requests(),
-        cell.to_services(),
-        cell.connections(),
-        cell.cpu().as_millis(),
-        cell.memory() as f64 / MEBIBYTE,
+        cell.samples.0.len(),
+        seconds(cell.samples.wall()),
+        seconds(cell.samples.fastest()),
+        cell.samples.requests(),
+        cell.samples.to_services(),
+        cell.samples.connections(),
+        cell.samples.cpu().as_millis(),
+        cell.samples.memory() as f64 / MEBIBYTE,
     )
 }
 
-fn seconds(time: Duration) -> String {
+pub(super) fn seconds(time: Duration) -> String {
     format!("{:.3} s", time.as_secs_f64())
-}
-
-/// The median time from start to end of a program that says its version.
-fn start(program: &Path) -> anyhow::Result<Duration> {
-    let mut times = Vec::new();
-    for _ in 0..STARTS {
-        let mut command = Command::new(program);
-        command.arg("--version").env_clear();
-        times.push(child::run(command)?.0.wall);
-    }
-    times.sort_unstable();
-    Ok(times[STARTS / 2])
-}
-
-/// A line of a file of the kernel.
-fn field(file: &str, name: &str) -> Option<String> {
-    let text = std::fs::read_to_string(file).ok()?;
-    let line = text.lines().find(|line| line.starts_with(name))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
-}
-
-fn load() -> f64 {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or_default()
 }

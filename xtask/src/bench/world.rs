@@ -80,7 +80,7 @@ impl World {
             (Peer::Oidc, &provider),
         ] {
             let direct = origin(url);
-            let behind = format!("http://{}", self.network.link(peer, address(url)?)?);
+            let behind = self.behind(peer, direct)?;
             if peer == Peer::Oidc {
                 ambient.iter_mut().for_each(|(_, value)| *value = value.replace(direct, &behind));
             } else {
@@ -92,6 +92,12 @@ impl World {
         fs::write(&signing_config, config).context("write the signing config")?;
         let (name, trusted_root) = (stack.name.clone(), stack.trusted_root.clone());
         Ok(Services { name, trusted_root, signing_config, ambient, stack })
+    }
+
+    /// Puts a server behind the network, and returns its URL there.
+    pub(crate) fn behind(&self, peer: Peer, url: &str) -> anyhow::Result<String> {
+        let direct = origin(url);
+        Ok(url.replacen(direct, &format!("http://{}", self.network.link(peer, address(url)?)?), 1))
     }
 
     /// Pushes new images to a new repository of each registry, past the network, and returns their references, by digest.

@@ -63,6 +63,13 @@ pub(crate) const PEERS: &[Peer] = &[
     ),
     go_main("go-containerregistry", "v0.21.9", &[("github.com/google/go-containerregistry", "v0.21.9")], &[], &["."]),
     go("cosign", "v3.1.2", &["github.com/sigstore/cosign/v3/cmd/cosign"]),
+    go_main(
+        "sigstore-go",
+        "v1.2.1",
+        &[("github.com/sigstore/sigstore-go", "v1.2.1"), ("github.com/google/go-containerregistry", "v0.21.9")],
+        &[],
+        &["."],
+    ),
     go("fulcio", "v1.8.8", &["github.com/sigstore/fulcio"]),
     go("rekor-tiles", "v2.3.0", &["github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix"]),
     go("rekor-tiles-2.2", "v2.2.1", &["github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix"]),
