@@ -165,3 +165,156 @@ fn every_fix_of_an_open_ref_is_a_policy_without_that_finding() {
         }
     }
 }
+
+fn signer(lines: &str) -> String {
+    document(lines, "")
+}
+
+#[test]
+fn issuers_are_one_text_over_https_and_spelt_as_they_are() {
+    let with = |issuer: &str| signer(&format!("issuer: {issuer}\nidentity: someone@example.com"));
+    for (issuer, expected) in [
+        ("https://accounts.google.com", &[][..]),
+        ("https://accounts.google.com/", &["issuer-misspelt"]),
+        ("https://Accounts.google.com", &["issuer-misspelt"]),
+        ("https://accounts.example.com/", &[]),
+        ("http://accounts.example.com", &["http-issuer"]),
+        ("http://127.0.0.1:8080/x", &[]),
+        ("http://localhost.example.com", &["http-issuer"]),
+    ] {
+        assert_eq!(warned(&with(issuer)), expected, "{issuer}");
+    }
+    let block = |issuer: &str| format!("{issuer}\nidentity: someone@example.com\n");
+    assert_eq!(warned(&block("issuer: https://gitlab.com")), [""; 0]);
+    assert_eq!(warned(&block(r"issuer_regex: 'https://gitlab\.com'")), ["issuer-pattern"]);
+    assert_eq!(warned(&block("issuer_regex: 'https://gitlab.com/.*'")), ["issuer-pattern", "unescaped-dot"]);
+}
+
+#[test]
+fn signers_that_admit_nobody_are_said_to() {
+    let named =
+        |identity: &str| signer(&format!("issuer: {GITHUB}\nidentity: '{identity}'\ngithub: {{repository: octo/app}}"));
+    for (identity, expected) in [
+        (RELEASE, &[][..]),
+        ("https://github.com/octo/app/.github/workflows/release.yml@0123456789012345678901234567890123456789", &[]),
+        ("https://github.com/octo/app/.github/workflows/release.yml", &["never-matches"]),
+        ("https://github.com/octo/app/.github/workflows/release.yml@main", &["never-matches"]),
+        ("https://github.com/octo/app", &["never-matches"]),
+        ("https://github.example/octo/app/.github/workflows/release.yml@refs/heads/main", &["never-matches"]),
+        ("https://github.com/octo/app/.github/workflows/release.yml@refs/tags/.*", &["pattern-as-text"]),
+        ("^https://github.com/octo/app/.github/workflows/release.yml@refs/heads/main$", &["pattern-as-text"]),
+    ] {
+        assert_eq!(warned(&named(identity)), expected, "{identity}");
+    }
+    let address = "issuer: https://accounts.google.com\nidentity: someone@example.com";
+    assert_eq!(warned(&signer(address)), [""; 0]);
+    assert_eq!(warned(&signer(&format!("{address}\ngithub: {{trigger: push}}"))), ["claims-never-there"]);
+}
+
+#[test]
+fn claims_that_admit_strangers_or_say_nothing_are_named() {
+    let claims = |github: &str| signer(&format!("issuer: {GITHUB}\nidentity: {RELEASE}\ngithub: {github}"));
+    for (github, expected) in [
+        ("{repository: octo/app, trigger: [push, schedule, workflow_dispatch]}", &[][..]),
+        ("{repository: octo/app, trigger: [push, pull_request_target]}", &["outsiders-trigger"]),
+        ("{repository: octo/app, trigger: issue_comment}", &["outsiders-trigger"]),
+        ("{repository: octo/app, trigger_regex: 'push|pull_request_target'}", &["outsiders-trigger"]),
+        // The name holds the branch, and a pull request's job has another one.
+        ("{repository: octo/app, trigger: [push, pull_request]}", &[]),
+        ("{repository: octo/app, trigger_regex: '.*'}", &["open-claim"]),
+        ("{repository: octo/app, ref_regex: 'refs/.*'}", &["open-claim"]),
+        ("{repository: octo/app, ref_regex: 'refs/heads/main|.*'}", &["open-claim"]),
+        ("{repository: octo/app, ref_regex: 'refs/heads/(main|next)'}", &[]),
+        ("{repository: octo/app, environment_regex: 'prod-.*'}", &[]),
+        ("{repository_regex: 'octo/.*'}", &["open-repository"]),
+        ("{repository_regex: 'octo/(app|lib)'}", &[]),
+        ("{repository_regex: 'octo/.*', repository_id: '1'}", &[]),
+        ("{repository: octo/lib}", &["caller-ref"]),
+        ("{repository: octo/lib, ref: refs/heads/main}", &[]),
+        ("{repository: octo/lib, ref: refs/heads/main, trigger: pull_request}", &["pull-request"]),
+    ] {
+        assert_eq!(warned(&claims(github)), expected, "{github}");
+    }
+    assert!(noted(&claims("{repository: octo/app, runner_environment: self-hosted}")).contains(&"self-hosted-runner"));
+    assert!(
+        !noted(&claims("{repository: octo/app, runner_environment: github-hosted}")).contains(&"self-hosted-runner")
+    );
+    let open = r"https://github\.com/octo/[^/]+/\.github/workflows/release\.yml@refs/heads/main";
+    let open = signer(&format!("issuer: {GITHUB}\nidentity_regex: '{open}'"));
+    assert_eq!(warned(&open), ["open-repository"]);
+}
+
+#[test]
+fn refs_of_pull_requests_count_where_their_trigger_may_sign() {
+    let any = r"https://github\.com/octo/app/\.github/workflows/release\.yml@refs/pull/.*";
+    let with = |trigger: &str| {
+        signer(&format!(
+            "issuer: {GITHUB}\nidentity_regex: '{any}'\ngithub: {{repository: octo/app, trigger: {trigger}}}"
+        ))
+    };
+    assert_eq!(warned(&with("push")), [""; 0]);
+    assert_eq!(warned(&with("[push, pull_request]")), ["pull-request", "pull-request"]);
+}
+
+#[test]
+fn an_entry_that_changes_nothing_is_named() {
+    let exact = format!("issuer: {GITHUB}, identity: '{RELEASE}'");
+    let two =
+        |one: &str, other: &str, rest: &str| format!("version: 1\nsigners:\n  - {{{one}}}\n  - {{{other}}}\n{rest}");
+    let strict = format!("{exact}, github: {{repository: octo/app, trigger: push}}");
+    let wide = r"identity_regex: 'https://github\.com/octo/app/\.github/workflows/release\.yml@refs/heads/(main|next)'";
+    let wide = format!("issuer: {GITHUB}, {wide}, github: {{repository: octo/app}}");
+    for (text, expected) in [
+        (two(&exact, &strict, ""), &["shadowed-signer"][..]),
+        (two(&strict, &exact, ""), &["shadowed-signer"]),
+        (two(&exact, &exact, ""), &["shadowed-signer"]),
+        (two(&wide, &strict, ""), &["shadowed-signer"]),
+        (two(&exact, &format!("{exact}, github: {{repository: octo/lib, ref: refs/heads/main}}"), ""), &[]),
+        (two(&strict, &strict.replace("push", "schedule"), ""), &[]),
+        (two(&exact, &exact.replace("release.yml", "other.yml"), ""), &[]),
+    ] {
+        assert_eq!(warned(&text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_threshold_that_one_repository_meets_alone_is_named() {
+    let policy = |other: &str, threshold: u8| {
+        format!(
+            "version: 1\nsigners:\n  - {{issuer: {GITHUB}, identity: '{RELEASE}'}}\n  - {{{other}}}\nthreshold: {threshold}\n"
+        )
+    };
+    let same = format!("issuer: {GITHUB}, identity: '{}'", RELEASE.replace("release.yml", "audit.yml"));
+    let another = format!("issuer: {GITHUB}, identity: '{}'", RELEASE.replace("octo/app", "octo/audit"));
+    assert_eq!(warned(&policy(&same, 2)), ["threshold-one-party"]);
+    assert_eq!(warned(&policy(&same, 1)), [""; 0]);
+    assert_eq!(warned(&policy(&another, 2)), [""; 0]);
+    assert_eq!(warned(&policy("issuer: https://accounts.google.com, identity: audit@octo.example", 2)), [""; 0]);
+}
+
+#[test]
+fn times_are_compared_with_the_clock() {
+    assert_eq!(warned(&release("not_before: 2026-10-31T00:00:00Z")), [""; 0]);
+    assert_eq!(warned(&release("not_before: 2026-11-02T00:00:00Z")), ["not-before-ahead"]);
+    assert!(noted(&release("not_after: 2026-10-31T00:00:00Z")).contains(&"not-after-passed"));
+    assert!(!noted(&release("not_after: 2026-11-02T00:00:00Z")).contains(&"not-after-passed"));
+    assert!(noted(&release("")).contains(&"no-not-before"));
+    assert!(!noted(&release("max_age: 90d")).contains(&"no-not-before"));
+}
+
+#[test]
+fn galleries_without_a_policy_are_named() {
+    let list = |second: &str| format!("{LOCALAI}- name: other\n  url: x\n{second}");
+    let bare = linted(&list(""));
+    let finding = bare.findings.iter().find(|finding| finding.rule == Rule::UnverifiedGallery).unwrap();
+    assert_eq!((finding.level, finding.gallery.as_deref(), finding.at.line), (Level::Warning, Some("other"), Some(8)));
+    assert_eq!(bare.policies, 1);
+    let stated = linted(&list("  unverified: warn\n"));
+    let finding = stated.findings.iter().find(|finding| finding.rule == Rule::UnverifiedGallery).unwrap();
+    assert_eq!(finding.level, Level::Note);
+    let settings = format!("backend_galleries:{}", LOCALAI.trim_end().replace('\n', "\n  "));
+    assert_eq!(linted(&settings).policies, 1, "{settings}");
+    let json =
+        r#"[{"name": "a", "url": "x", "verification": {"issuer": "https://gitlab.com", "identity": "a@b.example"}}]"#;
+    assert_eq!((linted(json).form, linted(json).policies), (Form::Galleries, 1));
+}

@@ -64,8 +64,12 @@ impl Forge {
 
     /// A certificate for an identity, with a key of its own.
     pub(crate) async fn hand(&self, identity: &GithubIdentity) -> Credentials {
-        let token = Secret::new(self.sandbox.github_token(identity));
-        let source = IdentitySource::Token { origin: "the test", token };
+        self.hand_with(self.sandbox.github_token(identity)).await
+    }
+
+    /// A certificate for whoever an identity token stands for.
+    pub(crate) async fn hand_with(&self, token: String) -> Credentials {
+        let source = IdentitySource::Token { origin: "the test", token: Secret::new(token) };
         let hand = Credentials::new(&self.services(RekorVersion::V1), &source).await.unwrap();
         // Now, and not when something is signed.
         hand.certificate().await.unwrap();
