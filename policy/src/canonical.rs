@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::matcher::Matcher;
 use crate::policy::Policy;
-use crate::require::Trust;
+use crate::require::{Require, Trust};
 use crate::signer::Signer;
 
 impl Policy {
@@ -47,7 +47,8 @@ impl Policy {
 
     fn required(&self) -> Map {
         let mut map = Map::new();
-        for (key, value) in [("tag", self.require.tag), ("repository", self.require.repository)] {
+        let Require { tag, repository, platforms, .. } = &self.require;
+        for (key, value) in [("tag", *tag), ("repository", *repository), ("platforms", *platforms)] {
             if value {
                 map.insert(key.into(), Value::Flag(value));
             }

@@ -20,6 +20,8 @@ pub struct Denial {
     pub found: Option<String>,
     /// Whether only this very text is expected.
     exact: bool,
+    /// Whether the pattern that is expected matches a part of what was found.
+    partial: bool,
 }
 
 impl Denial {
@@ -30,6 +32,7 @@ impl Denial {
             expected: expected.into(),
             found: found.map(|found| found.chars().take(MAX_FOUND_CHARACTERS).collect()),
             exact: false,
+            partial: false,
         }
     }
 
@@ -42,7 +45,10 @@ impl Denial {
     pub(crate) fn unmatched(field: Field, matcher: &Matcher, found: Option<&str>) -> Self {
         match matcher.only() {
             Some(expected) => Self::differs(field, expected, found),
-            None => Self::new(field, matcher.expected(), found),
+            None => Self {
+                partial: found.is_some_and(|found| matcher.matches_a_part(found)),
+                ..Self::new(field, matcher.expected(), found)
+            },
         }
     }
 
@@ -68,6 +74,13 @@ impl Denial {
             Field::Tag => "tag-not-bound",
             Field::VerifiedTime => "no-verified-time",
         }
+    }
+
+    /// Returns whether a pattern is expected that matches a part of what was found, and not the whole: cosign, which reads patterns without
+    /// their ends, would have let it pass.
+    #[must_use]
+    pub fn matches_a_part_only(&self) -> bool {
+        self.partial
     }
 
     /// Returns the index of the first character in which found differs from expected, for showing near misses of long names.

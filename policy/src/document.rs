@@ -153,6 +153,8 @@ pub(crate) struct RequireEntry {
     pub(crate) tag: bool,
     #[serde(default)]
     pub(crate) repository: bool,
+    #[serde(default)]
+    pub(crate) platforms: bool,
     #[serde(default, deserialize_with = "present")]
     pub(crate) annotations: Option<BTreeMap<String, Spanned<String>>>,
 }

@@ -97,6 +97,9 @@ fn required(policy: &Policy) -> Vec<String> {
         1 => {}
         _ => lines.push("All of it in the same subject of the same signature.".to_owned()),
     }
+    if require.platforms {
+        lines.push("Of an image index, each image manifest too is signed itself, as this policy wants it.".to_owned());
+    }
     lines
 }
 

@@ -222,6 +222,7 @@ impl<'policy> Export<'policy> {
             (LossCode::DenyDigests, "deny.digests", count(&policy.deny.digests)),
             (LossCode::DenyLogEntries, "deny.log_entries", count(&policy.deny.log_entries)),
             (LossCode::RequireTag, "require.tag", policy.require.tag.then(|| "true".to_owned())),
+            (LossCode::RequirePlatforms, "require.platforms", policy.require.platforms.then(|| "true".to_owned())),
             (LossCode::RequireRepository, "require.repository", policy.require.repository.then(|| "true".to_owned())),
             (
                 LossCode::RequireAnnotations,

@@ -76,6 +76,8 @@ pub enum LossCode {
     RegistrySettings,
     /// Annotations that the statement must carry.
     RequireAnnotations,
+    /// That each platform of an index is signed itself.
+    RequirePlatforms,
     /// The repository that the statement must name.
     RequireRepository,
     /// The tag that the statement must name.
@@ -140,6 +142,7 @@ impl LossCode {
             Self::PatternMadeExact => "pattern-made-exact",
             Self::RegistrySettings => "registry-settings",
             Self::RequireAnnotations => "require-annotations",
+            Self::RequirePlatforms => "require-platforms",
             Self::RequireRepository => "require-repository",
             Self::RequireTag => "require-tag",
             Self::ReusableWorkflow => "reusable-workflow",
@@ -181,6 +184,7 @@ impl LossCode {
             | Self::NotAfter
             | Self::NotBefore
             | Self::RequireAnnotations
+            | Self::RequirePlatforms
             | Self::RequireRepository
             | Self::RequireTag
             | Self::ReusableWorkflow
@@ -248,7 +252,7 @@ impl fmt::Display for Loss {
     }
 }
 
-const CODES: [LossCode; 29] = [
+const CODES: [LossCode; 30] = [
     LossCode::Anchored,
     LossCode::AnyPredicate,
     LossCode::AsciiClass,
@@ -268,6 +272,7 @@ const CODES: [LossCode; 29] = [
     LossCode::PatternMadeExact,
     LossCode::RegistrySettings,
     LossCode::RequireAnnotations,
+    LossCode::RequirePlatforms,
     LossCode::RequireRepository,
     LossCode::RequireTag,
     LossCode::ReusableWorkflow,

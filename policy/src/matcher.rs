@@ -25,6 +25,16 @@ impl Matcher {
         }
     }
 
+    /// Says whether the value, which does not match, has a part that does: enough for those who read a pattern without its ends, as cosign does.
+    pub(crate) fn matches_a_part(&self, value: &str) -> bool {
+        match self {
+            Self::Exact(_) => false,
+            Self::Pattern(pattern) => {
+                value.len() <= MAX_VALUE_BYTES && build(&pattern.text).is_ok_and(|part| part.is_match(value))
+            }
+        }
+    }
+
     /// Returns what to print as expected.
     pub(crate) fn expected(&self) -> String {
         match self {

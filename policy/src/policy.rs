@@ -131,6 +131,7 @@ impl Policy {
         let mut policy = self.clone();
         policy.require.tag |= more.tag;
         policy.require.repository |= more.repository;
+        policy.require.platforms |= more.platforms;
         for (key, value) in more.annotations {
             policy.require.annotations.entry(key).or_insert(value);
         }
@@ -274,7 +275,8 @@ fn deny(entry: Option<DenyEntry>, root: &Location) -> Result<Deny, PolicyError> 
 fn require(entry: Option<RequireEntry>, root: &Location) -> Result<Require, PolicyError> {
     let Some(entry) = entry else { return Ok(Require::default()) };
     let at = root.below("require").below("annotations");
-    let mut require = Require { tag: entry.tag, repository: entry.repository, ..Require::default() };
+    let mut require =
+        Require { tag: entry.tag, repository: entry.repository, platforms: entry.platforms, ..Require::default() };
     for (key, value) in entry.annotations.unwrap_or_default() {
         if key.is_empty() {
             return Err(PolicyError::Empty { at: place(&value, &at, &key) });

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::denial::{Denial, Field};
 use crate::facts::{Asked, SignatureFacts, SubjectFacts, TAGS_ANNOTATION};
 
-/// Says what must stand together in one subject of the signed statement.
+/// Says what must stand together in one subject of the signed statement, and which digests must be signed themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Require {
@@ -13,6 +13,9 @@ pub struct Require {
     pub tag: bool,
     /// The subject names the repository asked for, with the digest asked for.
     pub repository: bool,
+    /// Each image manifest of an image index is signed itself, as the policy wants it. It says nothing of one signature, so whoever verifies
+    /// an index has to ask for each of its image manifests: without this, the index covers what it names.
+    pub platforms: bool,
     /// The subject has these annotations, with exactly these values.
     pub annotations: BTreeMap<String, String>,
 }

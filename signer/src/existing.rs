@@ -118,7 +118,8 @@ impl Judge<'_> {
         let evidence = bundles(&image);
         let all = further.is_empty() || {
             let authenticated = self.verifier.authenticate(&evidence, now);
-            let accepts = |tag| matches!(authenticated.verify(&asked(Some(tag)), policy), Ok(Verdict::Verified(..)));
+            let accepts =
+                |tag| matches!(authenticated.verify_digest(&asked(Some(tag)), policy), Ok(Verdict::Verified(..)));
             further.into_iter().all(accepts)
         };
         let digest = bound.subject.digest;

@@ -118,7 +118,7 @@ impl SelfVerification {
             let evidence = Evidence::from_bundles([bundle]);
             let authenticated = verifier.authenticate(&evidence, now);
             let refusal = |(asked, policy): (Asked, Arc<Policy>)| {
-                let verdict = authenticated.verify(&asked, &policy);
+                let verdict = authenticated.verify_digest(&asked, &policy);
                 Refusal::of(verdict).map(|refusal| (asked.reference, refusal))
             };
             subjects.into_iter().find_map(refusal)

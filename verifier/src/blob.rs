@@ -149,7 +149,7 @@ impl Question<'_> {
     }
 
     fn by_policy(&self, policy: &Policy) -> Result<VerifiedBlob, Reason> {
-        if policy.require().tag || policy.require().repository {
+        if policy.require().tag || policy.require().repository || policy.require().platforms {
             return Err(Reason::PolicyOfImages);
         }
         let found = self.authenticate()?;

@@ -19,8 +19,9 @@ pub use survey::{inspect_beside, inspect_image, inspect_image_within};
 
 use crate::error::Error;
 use crate::evidence::{Candidate, Content, Evidence, Tally};
+use crate::platforms;
 use crate::reason::OlderForm;
-use crate::verify::{Asked, Judged, Verdict, Verifier};
+use crate::verify::{Asked, Judged, Verdict, Verifier, check_tag};
 
 /// Returns what a person's reference asks for: a tag is resolved here, once, and everything after goes by digest.
 pub async fn resolve<'a>(registry: impl Into<Source<'a>>, reference: &ImageReference) -> Result<Asked, Error> {
@@ -53,12 +54,34 @@ pub async fn verify_image_from<'a>(
     asked: &Asked,
     now: Timestamp,
 ) -> Result<Verdict, Error> {
+    let registry = registry.into();
+    match verify_digest_from(registry, source, verifier, policy, asked, now).await? {
+        Verdict::Verified(image, findings) if policy.require().platforms => {
+            // A mirror holds the manifests too; a repository of signatures holds them alone.
+            let evidence = source.repository();
+            let is_mirror = registry.manifest_exists(source).await.map_err(|cause| failed(source, cause))?;
+            let manifests = if is_mirror { evidence } else { asked.reference.repository() };
+            let walk = platforms::Walk { source: registry, manifests, evidence, verifier, policy, now };
+            platforms::hold(walk, image, findings).await
+        }
+        verdict => Ok(verdict),
+    }
+}
+
+/// The verdict on one digest by its own evidence, whatever the policy requires of the platforms of an index.
+pub(crate) async fn verify_digest_from(
+    registry: Source<'_>,
+    source: &PinnedReference,
+    verifier: &Verifier,
+    policy: &Policy,
+    asked: &Asked,
+    now: Timestamp,
+) -> Result<Verdict, Error> {
     if source.digest() != asked.reference.digest() {
         return Err(failed(source, RegistryError::digest_mismatch(source, asked.reference.digest())));
     }
     // Usage errors first: the registry need not be asked.
-    verifier.verify(asked, &Evidence::default(), policy, now)?;
-    let registry = registry.into();
+    check_tag(asked, policy)?;
 
     // Nothing is cut here by the bytes of listings: what is judged is counted wave by wave.
     let read = ByteBudget::new(u64::MAX);
@@ -132,7 +155,11 @@ impl Question<'_> {
         };
         let (hidden, (place, older), exists) =
             tokio::join!(hidden, collector.older_tag(OlderTag::Signature), collector.subject_exists());
-        exists?;
+        // Where something refers to it, it is there, or was: what was judged says more than its absence. A repository that
+        // holds signatures alone never has it.
+        if listed.descriptors.is_empty() {
+            exists?;
+        }
         evidence.looked_at.extend(hidden);
         evidence.looked_at.push(place);
         // It could only have said that the image was signed in a format that is not accepted.
@@ -141,11 +168,11 @@ impl Question<'_> {
     }
 }
 
-fn failed(reference: &dyn std::fmt::Display, cause: RegistryError) -> Error {
+pub(crate) fn failed(reference: &dyn std::fmt::Display, cause: RegistryError) -> Error {
     Error::Registry { reference: reference.to_string(), cause: Box::new(cause) }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -35,6 +35,21 @@ pub enum Error {
         /// What is wrong with it.
         detail: String,
     },
+    /// A manifest of a verified image is not what was verified, or cannot be read.
+    #[error("manifests of {reference} cannot be used")]
+    Platforms {
+        /// The image.
+        reference: String,
+        /// Why.
+        #[source]
+        cause: crate::platforms::PlatformsError,
+    },
+    /// The policy requires signatures of each platform, and the evidence is that of one digest.
+    #[error("policy requires each platform to be signed itself, and {reference} is judged by its own evidence alone")]
+    PlatformsNotAsked {
+        /// What was asked for.
+        reference: PinnedReference,
+    },
     /// The registry did not answer as it must.
     #[cfg(feature = "registry")]
     #[error("cannot read {reference}")]
@@ -103,6 +118,8 @@ impl Error {
             Self::NoPlatform { .. } => "no-platform",
             Self::NoRepository => "no-tuf-repository",
             Self::ManagedKey { .. } => "managed-key-malformed",
+            Self::Platforms { .. } => "manifest-unusable",
+            Self::PlatformsNotAsked { .. } => "platforms-not-asked",
             #[cfg(feature = "registry")]
             Self::Registry { cause, .. } => cause.code(),
             Self::TagNotAsked { .. } => "tag-not-asked",
@@ -122,9 +139,11 @@ impl Error {
             Self::TrustCopy { .. } => Class::Malformed,
             #[cfg(feature = "registry")]
             Self::Registry { cause, .. } => cause.class(),
+            Self::Platforms { .. } => Class::Malformed,
             Self::ManagedKey { .. }
             | Self::NoPlatform { .. }
             | Self::NoRepository
+            | Self::PlatformsNotAsked { .. }
             | Self::TagNotAsked { .. }
             | Self::TrustedRoot { .. }
             | Self::TrustFile { .. } => Class::Usage,
@@ -145,6 +164,9 @@ impl Error {
                 reference.repository(),
                 reference.digest()
             )),
+            Self::PlatformsNotAsked { .. } => {
+                Some("ask a registry or an image layout, or leave `require.platforms` out of the policy".into())
+            }
             Self::ManagedKey { .. } => Some("a managed key is given as PEM: BEGIN PUBLIC KEY".into()),
             Self::TrustedRoot { .. } => Some("is it a trusted_root.json of this Sigstore instance?".into()),
             Self::NoRepository => {

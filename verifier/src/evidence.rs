@@ -35,6 +35,7 @@ impl Evidence {
                 content: Content::Bundle(bytes),
                 listed: None,
                 artifact_type: None,
+                layers: Vec::new(),
             })
             .collect();
         Self { candidates, ..Self::default() }
@@ -91,6 +92,8 @@ pub struct Candidate {
     pub listed: Option<Descriptor>,
     /// What its manifest says it is, where that could be read.
     pub artifact_type: Option<String>,
+    /// The first layers of a manifest that is no bundle's, for those who show what it is.
+    pub layers: Vec<Descriptor>,
 }
 
 impl Candidate {
@@ -98,7 +101,7 @@ impl Candidate {
     #[must_use]
     pub fn from_referrer(referrer: Digest, content: Content) -> Self {
         let origin = format!("referrer {referrer}");
-        Self { referrer: Some(referrer), origin, content, listed: None, artifact_type: None }
+        Self { referrer: Some(referrer), origin, content, listed: None, artifact_type: None, layers: Vec::new() }
     }
 }
 

@@ -8,6 +8,7 @@ mod certificate;
 mod claims;
 mod manifest;
 mod referrer;
+mod size;
 mod text;
 
 use countersign_oci::{ImageReference, PinnedReference, Tag, printable};
@@ -15,9 +16,10 @@ use serde::Serialize;
 
 pub use certificate::{CertificateClaims, WorkflowClaim};
 pub use claims::{BundleClaims, LogClaims, StatementClaims, SubjectClaims, WouldRefuse};
+pub(crate) use manifest::is_attestation;
 pub use manifest::{BlobView, ManifestView};
 #[cfg(feature = "registry")]
-pub(crate) use manifest::{can_be_opened, is_attestation, is_image_config};
+pub(crate) use manifest::{can_be_opened, is_image_config};
 pub use referrer::{OlderTagView, ReferrerView};
 pub use text::text;
 

@@ -12,6 +12,7 @@
 //! * [`bundle`], [`statement`]: what shape a signature has; [`reason`]: why one will not do
 //! * [`verify`]: the decision, pure; [`verified`]: its proof
 //! * [`blob`]: the same for files, whose signatures have more shapes
+//! * [`platforms`]: what a verified image covers
 //! * [`report`]: the decision for people and for programs
 //! * [`inspect`]: what is claimed, shown without a decision
 //!
@@ -55,6 +56,7 @@
 
 pub mod batch;
 pub mod blob;
+mod branch;
 pub mod bundle;
 #[cfg(feature = "registry")]
 pub mod collect;
@@ -64,6 +66,7 @@ pub mod evidence;
 #[cfg(feature = "cli")]
 pub mod hook;
 pub mod inspect;
+pub mod platforms;
 pub mod reason;
 pub mod report;
 mod sigstore;

@@ -159,8 +159,14 @@ pub enum Reason {
         /// The payload type.
         found: String,
     },
+    /// The index is signed, and the policy requires more: that each of its image manifests is.
+    #[error("policy requires each platform to be signed itself: {detail}")]
+    PlatformNotSigned {
+        /// Which is not, and why.
+        detail: String,
+    },
     /// The policy demands a signed repository or tag, and a file has neither.
-    #[error("policy requires a signed repository or tag, and a file has neither")]
+    #[error("policy requires a signed repository, tag or platforms, and a file has none of them")]
     PolicyOfImages,
     /// The bundle holds a certificate authority's own root, which a verifier must have and a signer must not bring.
     #[error("certificate chain holds a root certificate")]
@@ -393,6 +399,7 @@ impl Reason {
             Self::NotASignature { .. } => "not-a-signature",
             Self::OlderCosign { .. } => "older-cosign-format",
             Self::PayloadType { .. } => "payload-type",
+            Self::PlatformNotSigned { .. } => "platform-not-signed",
             Self::PolicyOfImages => "policy-of-images",
             Self::RootInChain => "root-certificate-in-chain",
             Self::Sct { .. } => "sct-invalid",
@@ -445,6 +452,9 @@ impl Reason {
             }
             Self::Certificate { .. } | Self::Sct { .. } | Self::UnknownLog { .. } => Some(
                 "the signature may come from another Sigstore instance: is the trusted root the one it was made under?",
+            ),
+            Self::PlatformNotSigned { .. } => Some(
+                "sign the image with its children (cosign sign --recursive; countersign-signer does), or leave `require.platforms` out",
             ),
             Self::ClockBehind { .. } | Self::RootNotBegun { .. } => Some("set this machine's clock"),
             Self::Denied { denials } if !denials.is_empty() && denials.iter().all(is_unbound) => Some(

@@ -2,12 +2,14 @@
 
 mod headline;
 mod json;
+mod near_miss;
 mod text;
 
-pub use headline::headline;
-pub use json::{Denial, Failure, Refusal, Report, SCHEMA, Signature, document, without_verdict};
+pub use headline::{headline, is_unsigned};
+pub use json::{ChosenPlatform, Denial, Failure, Refusal, Report, SCHEMA, Signature, document, without_verdict};
+pub use near_miss::{FirstDifference, Nearest};
 pub(crate) use text::line;
-pub use text::text;
+pub use text::{text, text_of_platform, text_with_platforms};
 
 #[cfg(test)]
 mod tests {

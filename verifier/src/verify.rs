@@ -129,7 +129,9 @@ impl Verifier {
     /// satisfy the policy's threshold; else `Undecided` when anything could not be seen or the clock is behind; else
     /// `Rejected`. `now` decides only `max_age` and whether a verified time lies in the future.
     ///
-    /// A policy that requires a tag cannot be asked without one: that is [`Error::TagNotAsked`], an error of usage.
+    /// A policy that requires a tag cannot be asked without one: that is [`Error::TagNotAsked`], an error of usage. One that
+    /// requires each platform of an index to be signed itself cannot be decided by the evidence of one digest:
+    /// [`Error::PlatformsNotAsked`].
     ///
     /// The cost is the cryptography: 1 to 3 ms of one core for each bundle. Where the same evidence is asked about
     /// several images or tags, [`Verifier::authenticate`] pays it once; for many images see [`Verifier::verify_batch`].
@@ -140,6 +142,7 @@ impl Verifier {
         policy: &Policy,
         now: Timestamp,
     ) -> Result<Verdict, Error> {
+        check_platforms(asked, policy)?;
         check_tag(asked, policy)?;
         self.authenticate(evidence, now).verify(asked, policy)
     }
@@ -239,6 +242,14 @@ impl Judged {
     #[cfg(feature = "registry")]
     pub(crate) fn satisfies(&self, policy: &Policy) -> bool {
         matches!(policy.decide(&self.accepted.iter().collect::<Vec<_>>()), Decision::Satisfied { .. })
+    }
+}
+
+/// A policy that requires signatures of platforms cannot be asked with the evidence of one digest.
+pub(crate) fn check_platforms(asked: &Asked, policy: &Policy) -> Result<(), Error> {
+    match policy.require().platforms {
+        true => Err(Error::PlatformsNotAsked { reference: asked.reference.clone() }),
+        false => Ok(()),
     }
 }
 

@@ -136,3 +136,13 @@ fn what_is_demanded_beside_a_policy_makes_it_stricter_and_never_looser() {
     let unchanged = load(&release("require: {tag: true}")).requiring(Require::default());
     assert!(unchanged.require().tag && !unchanged.require().repository);
 }
+
+#[test]
+fn required_platforms_are_the_verifiers_to_ask_for_and_never_taken_back() {
+    let policy = load(&release("require: {platforms: true}"));
+    assert!(policy.require().platforms);
+    assert!(codes(&policy, &facts(), None).is_empty(), "one signature says nothing of others");
+    assert!(policy.requiring(Require::default()).require().platforms);
+    assert!(!load(&release("require: {platforms: false}")).require().platforms);
+    assert!(!load(&release("")).require().platforms);
+}

@@ -39,6 +39,7 @@ fn policies_that_differ_have_different_texts() {
         release("max_age: 7d"),
         release("require: {tag: true}"),
         release("require: {repository: true}"),
+        release("require: {platforms: true}"),
         release("require: {annotations: {a: b}}"),
         release("trust: public-good"),
         release("trust: {file: public-good}"),

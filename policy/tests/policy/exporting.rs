@@ -160,6 +160,7 @@ fn what_would_be_weaker_is_refused_by_name_until_it_is_allowed_by_name() {
             "cosign kyverno policy-controller localai",
         ),
         ("require-tag", terms("require: {tag: true}".into()), "cosign kyverno policy-controller localai"),
+        ("require-platforms", terms("require: {platforms: true}".into()), "cosign kyverno policy-controller localai"),
         ("require-repository", terms("require: {repository: true}".into()), "cosign kyverno policy-controller localai"),
         ("require-annotations", terms("require: {annotations: {a: b}}".into()), "policy-controller localai"),
         ("trust", terms("trust: {file: root.json}".into()), "kyverno policy-controller localai"),

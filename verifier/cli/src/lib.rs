@@ -2,6 +2,7 @@
 //!
 //! * [`exit`]: five exit codes, and [`Failure`], which every error becomes
 //! * [`flags`]: flags for output, registry and trust, and how they become settings
+//! * [`github`]: the page of a step in a GitHub Actions job
 //! * [`output`]: data to standard output, everything else to standard error
 //! * [`sarif`]: results for code scanning
 //! * [`progress`]: bars on a terminal, lines elsewhere
@@ -12,6 +13,7 @@
 pub mod exit;
 pub mod failure;
 pub mod flags;
+pub mod github;
 pub mod output;
 pub mod program;
 pub mod progress;

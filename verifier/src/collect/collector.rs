@@ -23,6 +23,9 @@ const CONCURRENT: usize = 16;
 /// How many of a larger one: so much may be in memory beyond [`limits::EVIDENCE_BYTES`].
 const MOST_CONCURRENT: usize = 32;
 
+/// How many layers of a manifest that is no bundle's are kept, for those who show them.
+const STATED_LAYERS: usize = 4;
+
 /// What an unreadable candidate costs of [`limits::EVIDENCE_BYTES`]: 1,024 of them use it up.
 pub(super) const UNREADABLE_BYTES: u64 = 64 << 10;
 
@@ -33,6 +36,13 @@ pub(super) struct Collector<'a> {
     pub(super) deadline: Deadline,
     /// Pays for what is read apart from candidates, which [`Collector::fetch_all`] counts.
     pub(super) read: &'a ByteBudget,
+}
+
+/// What a referrer's manifest says of itself.
+#[derive(Default)]
+struct Stated {
+    artifact_type: Option<String>,
+    layers: Vec<Descriptor>,
 }
 
 /// The referrers that are listed, and where.
@@ -116,8 +126,8 @@ impl Collector<'_> {
 
     /// Fetches one referrer. Whatever is wrong with it is said of it alone.
     async fn fetch(&self, descriptor: &Descriptor) -> (Candidate, u64) {
-        let mut artifact_type = None;
-        let (content, bytes) = match self.content(descriptor, &mut artifact_type).await {
+        let mut stated = Stated::default();
+        let (content, bytes) = match self.content(descriptor, &mut stated).await {
             Ok((content, bytes)) => (content, bytes),
             // How much came before it went wrong is not known: as much as was let in.
             Err(reason @ Reason::Unreadable { .. }) => (Content::NotABundle(reason), UNREADABLE_BYTES),
@@ -125,15 +135,12 @@ impl Collector<'_> {
         };
         let mut candidate = Candidate::from_referrer(descriptor.digest, content);
         candidate.listed = Some(descriptor.clone());
-        candidate.artifact_type = artifact_type;
+        candidate.artifact_type = stated.artifact_type;
+        candidate.layers = stated.layers;
         (candidate, bytes)
     }
 
-    async fn content(
-        &self,
-        descriptor: &Descriptor,
-        artifact_type: &mut Option<String>,
-    ) -> Result<(Content, u64), Reason> {
+    async fn content(&self, descriptor: &Descriptor, stated: &mut Stated) -> Result<(Content, u64), Reason> {
         if descriptor.size > limits::MANIFEST_BYTES {
             return Err(Reason::TooLarge { bytes: descriptor.size, limit: limits::MANIFEST_BYTES });
         }
@@ -143,10 +150,13 @@ impl Collector<'_> {
         let Manifest::Image(manifest) = &raw.manifest else {
             return Ok((Content::NotABundle(Reason::Foreign { artifact_type: raw.media_type.clone() }), size));
         };
-        *artifact_type = Some(manifest.effective_artifact_type().to_owned());
+        stated.artifact_type = Some(manifest.effective_artifact_type().to_owned());
         let layer = match bundle_layer(manifest, self.subject.digest()) {
             Ok(layer) => layer,
-            Err(content) => return Ok((content, size)),
+            Err(content) => {
+                stated.layers = manifest.layers.iter().take(STATED_LAYERS).cloned().collect();
+                return Ok((content, size));
+            }
         };
         if layer.size > limits::BUNDLE_BYTES {
             return Err(Reason::TooLarge { bytes: layer.size, limit: limits::BUNDLE_BYTES });

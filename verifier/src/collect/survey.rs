@@ -379,6 +379,7 @@ impl Task {
 fn assemble(mut seen: Vec<Seen>) -> ManifestView {
     while let Some(Seen { parent, mut view, .. }) = seen.pop() {
         view.children.reverse();
+        view.add_up();
         match parent.and_then(|parent| seen.get_mut(parent)) {
             Some(parent) => parent.view.children.push(view),
             None => return view,

@@ -58,6 +58,11 @@ pub(crate) struct NamedPolicy {
 }
 
 impl PolicyFlags {
+    /// Returns the policy file, where one was named.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.policy.as_deref()
+    }
+
     /// Returns the policy, or says that there is none: without one nothing can be verified.
     pub(crate) fn policy(&self) -> Result<NamedPolicy, Failure> {
         if let Some(path) = &self.policy {

@@ -3,18 +3,26 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use countersign_cli::flags::{self, OutputFlags, RegistryFlags, TrustFlags};
-use countersign_cli::output::{self, OutputFormat};
+use countersign_cli::flags::{self, RegistryFlags, ReportFlags, TrustFlags};
 use countersign_cli::progress::Progress;
 use countersign_cli::{Exit, Failure, program};
-use countersign_oci::{ImageReference, Layout, Registry, Repository, limits};
+use countersign_oci::index::Platform;
+use countersign_oci::{Class, ImageReference, Layout, PinnedReference, Registry, Repository, limits};
+use countersign_verifier::evidence::Place;
+use countersign_verifier::platforms::{self, Walk};
 use countersign_verifier::trusted_root::{self, TrustCache};
-use countersign_verifier::{Asked, Error, Evidence, Verdict, Verifier, report};
+use countersign_verifier::{Asked, Error, Evidence, Source, Verdict, Verifier, report};
 use jiff::Timestamp;
-use serde::Serialize;
 
+use self::answer::{Answer, Outcome};
+use self::show::View;
 use super::policy_flags::PolicyFlags;
 use super::source_flags::{self, LayoutFlag, OfflineFlag};
+
+mod answer;
+mod github;
+mod sarif;
+mod show;
 
 /// Verifies images: each must be signed as the policy wants it.
 ///
@@ -26,6 +34,16 @@ pub(crate) struct VerifyArguments {
     /// What to verify: REPOSITORY[:TAG][@DIGEST].
     #[arg(required = true, value_name = "REF")]
     references: Vec<String>,
+
+    /// Shows everything that the verified image covers: each manifest of its index, and what signature it has of its own. A
+    /// manifest needs none, unless the policy says `require.platforms`; one that the registry does not have is "could not
+    /// decide".
+    #[arg(long, conflicts_with_all = ["bundle", "platform"], help_heading = "Platforms")]
+    all_platforms: bool,
+
+    /// Picks the image manifest for this platform from the verified image, and reports its digest.
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", conflicts_with = "bundle", help_heading = "Platforms")]
+    platform: Option<Platform>,
 
     #[command(flatten)]
     policy: PolicyFlags,
@@ -51,7 +69,7 @@ pub(crate) struct VerifyArguments {
     registry: RegistryFlags,
 
     #[command(flatten)]
-    output: OutputFlags,
+    output: ReportFlags,
 }
 
 const EXAMPLES: &str = "\
@@ -60,17 +78,12 @@ Examples:
   countersign-verifier verify ghcr.io/example/app@sha256:4413... \\
       --certificate-identity https://github.com/example/app/.github/workflows/release.yml@refs/heads/main \\
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
+  countersign-verifier verify ghcr.io/example/app:v1 --all-platforms --policy policy.yaml
+  countersign-verifier verify ghcr.io/example/app:v1 --output sarif --policy policy.yaml > verify.sarif
   countersign-verifier verify ghcr.io/example/app@sha256:4413... --bundle app.sigstore.json --policy policy.yaml
   countersign-verifier verify ghcr.io/example/app:v1 --layout DIR --offline --policy policy.yaml
 
 Exit codes: 0 verified, 1 a bug, 2 usage or configuration, 3 rejected (unsigned included), 4 could not decide.";
-
-/// The results of a call with several references.
-#[derive(Serialize)]
-struct Batch {
-    schema: &'static str,
-    results: Vec<serde_json::Value>,
-}
 
 /// What is needed to judge any reference.
 struct Judge {
@@ -84,30 +97,25 @@ struct Judge {
 
 pub(crate) async fn run(arguments: VerifyArguments) -> Exit {
     program::log(arguments.output.verbose);
-    let format = arguments.output.output;
+    let mut view = View::new(arguments.output.output, arguments.policy.file());
     let references = match arguments.references.iter().map(|text| flags::reference(text)).collect::<Result<Vec<_>, _>>()
     {
         Ok(references) => references,
-        Err(failure) => return fail(&failure, format),
+        Err(failure) => return view.fail(&failure),
     };
     let progress = Progress::new(arguments.output.quiet);
     progress.say("loading the trusted root");
     let judge = match Judge::prepare(&arguments, &references).await {
         Ok(judge) => judge,
-        Err(failure) => return fail(&failure, format),
+        Err(failure) => return view.fail(&failure),
     };
-    let mut exit = Exit::Done;
-    let mut results = Vec::new();
-    for reference in &references {
+    for reference in references {
         progress.say(format!("verifying {reference}"));
-        let answer = judge.judge(reference).await;
-        exit = exit.and(show(reference, &answer, format, &mut results));
+        let answer = judge.answer(&reference, &arguments).await;
+        view.add(Outcome { reference, answer });
     }
     progress.finish();
-    if format == OutputFormat::Json && print_json(results).is_err() {
-        return exit.and(Exit::Undecided);
-    }
-    exit
+    view.finish()
 }
 
 impl Judge {
@@ -143,11 +151,49 @@ impl Judge {
         Ok(Self { verifier, policy: named.policy, registry, layout, signatures, bundles })
     }
 
+    /// Where manifests and evidence are read.
+    fn place(&self) -> Source<'_> {
+        source_flags::source(self.layout.as_ref(), &self.registry)
+    }
+
+    /// The verdict, and what was asked beside it: of an image that is verified its platforms, of one that is not signed
+    /// whether something below it is.
+    async fn answer(&self, reference: &ImageReference, arguments: &VerifyArguments) -> Result<Answer, Failure> {
+        let mut answer = Answer { verdict: self.judge(reference).await?, platform: None, tree: None };
+        if !self.bundles.is_empty() {
+            return Ok(answer);
+        }
+        let evidence = self.signatures.as_ref().unwrap_or_else(|| reference.repository()).clone();
+        let (verifier, policy, now) = (&self.verifier, &self.policy, program::now());
+        let manifests = reference.repository();
+        let walk = Walk { source: self.place(), manifests, evidence: &evidence, verifier, policy, now };
+        match &mut answer.verdict {
+            Verdict::Verified(image, _) => {
+                if let Some(wanted) = &arguments.platform {
+                    let chosen = platforms::platform_of(self.place(), manifests, image, wanted).await;
+                    answer.platform = Some(chosen.map_err(|error| failure(&error))?);
+                }
+                if arguments.all_platforms {
+                    answer.tree = Some(platforms::platform_tree(walk, image).await.map_err(|error| failure(&error))?);
+                }
+            }
+            Verdict::Rejected(findings) if report::is_unsigned(findings) => {
+                let asked = findings.asked.clone();
+                findings.looked_at.extend(platforms::signed_children(walk, &asked).await);
+            }
+            _ => {}
+        }
+        if let Some(repository) = &self.signatures {
+            answer.name_repository(repository);
+        }
+        Ok(answer)
+    }
+
     async fn judge(&self, reference: &ImageReference) -> Result<Verdict, Failure> {
         if !self.bundles.is_empty() {
             return self.judge_bundles(reference, program::now());
         }
-        let place = source_flags::source(self.layout.as_ref(), &self.registry);
+        let place = self.place();
         let asked = countersign_verifier::resolve(place, reference).await.map_err(|error| failure(&error))?;
         let source = match &self.signatures {
             Some(repository) => repository.pin(asked.reference.digest()),
@@ -155,9 +201,23 @@ impl Judge {
         };
         // Asked after everything was fetched, the clock cannot be behind a signature made meanwhile.
         let now = program::now();
-        countersign_verifier::verify_image_from(place, &source, &self.verifier, &self.policy, &asked, now)
-            .await
-            .map_err(|error| failure(&error))
+        let verdict =
+            countersign_verifier::verify_image_from(place, &source, &self.verifier, &self.policy, &asked, now).await;
+        match verdict {
+            // A repository of signatures never has the image: then nothing there refers to it, which is an answer.
+            Err(error) if error.code() == "not-found" && self.is_there(&asked, &source).await => {
+                let mut nothing = Evidence::default();
+                nothing.looked_at.push(Place::new("referrers", "none for this digest"));
+                self.verifier.verify(&asked, &nothing, &self.policy, now).map_err(|error| failure(&error))
+            }
+            verdict => verdict.map_err(|error| failure(&error)),
+        }
+    }
+
+    /// Whether the image is in its own repository, where its signatures are looked for in another.
+    async fn is_there(&self, asked: &Asked, source: &PinnedReference) -> bool {
+        let elsewhere = self.layout.is_none() && source.repository() != asked.reference.repository();
+        elsewhere && matches!(self.registry.manifest_exists(&asked.reference).await, Ok(true))
     }
 
     fn judge_bundles(&self, reference: &ImageReference, now: Timestamp) -> Result<Verdict, Failure> {
@@ -174,58 +234,9 @@ impl Judge {
     }
 }
 
-fn show(
-    reference: &ImageReference,
-    answer: &Result<Verdict, Failure>,
-    format: OutputFormat,
-    results: &mut Vec<serde_json::Value>,
-) -> Exit {
-    let exit = match answer {
-        Ok(Verdict::Verified(..)) => Exit::Done,
-        Ok(Verdict::Rejected(_)) => Exit::Rejected,
-        Ok(_) => Exit::Undecided,
-        Err(failure) => failure.exit,
-    };
-    match (format, answer) {
-        (OutputFormat::Json, answer) => results.push(value(reference, answer)),
-        (OutputFormat::Text, Ok(verdict)) => {
-            if output::text(&report::text(verdict)).is_err() {
-                return exit.and(Exit::Undecided);
-            }
-        }
-        (OutputFormat::Text, Err(failure)) => output::failure(failure, OutputFormat::Text),
-    }
-    exit
-}
-
-fn value(reference: &ImageReference, answer: &Result<Verdict, Failure>) -> serde_json::Value {
-    let document = match answer {
-        Ok(verdict) => serde_json::to_value(report::document(verdict)),
-        Err(failure) => {
-            let verdict = if failure.exit == Exit::Rejected { "rejected" } else { "undecided" };
-            let mut document = serde_json::to_value(report::without_verdict(reference, verdict)).unwrap_or_default();
-            document["error"] = serde_json::to_value(failure).unwrap_or_default();
-            Ok(document)
-        }
-    };
-    document.unwrap_or_default()
-}
-
-fn print_json(mut results: Vec<serde_json::Value>) -> std::io::Result<()> {
-    match results.len() {
-        1 => output::json(&results.remove(0)),
-        _ => output::json(&Batch { schema: "countersign.dev/verify-batch/v1", results }),
-    }
-}
-
 pub(super) fn failure(error: &Error) -> Failure {
-    let retryable = matches!(error.class(), countersign_oci::Class::Throttled | countersign_oci::Class::Unreachable)
+    let retryable = matches!(error.class(), Class::Throttled | Class::Unreachable)
         // Without a connection it stays what it is.
         && !matches!(error, Error::TrustOffline { .. });
     Failure::new(error, error.code(), error.class(), retryable, error.hint())
-}
-
-fn fail(failure: &Failure, format: OutputFormat) -> Exit {
-    output::failure(failure, format);
-    failure.exit
 }

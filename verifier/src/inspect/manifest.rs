@@ -16,6 +16,8 @@ const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 /// Set by BuildKit on the layers of such a manifest.
 const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
+/// What the image specification calls the name of a file.
+const TITLE: &str = "org.opencontainers.image.title";
 
 /// An entry of an index, or the manifest that was asked for.
 #[derive(Debug, Default, Serialize)]
@@ -43,6 +45,9 @@ pub struct ManifestView {
     pub config: Option<BlobView>,
     /// The layers of an image manifest, the lowest first.
     pub layers: Vec<BlobView>,
+    /// The size of all layers of an image manifest in bytes, as it says. Of an index: that of its image manifests, each layer
+    /// once.
+    pub layers_size: Option<u64>,
     /// Where signatures were looked for, and what was there.
     pub looked_at: Vec<Place>,
     /// What refers to it.
@@ -77,6 +82,8 @@ pub struct BlobView {
     pub size: u64,
     /// For a layer of an attestation manifest: what it states.
     pub predicate_type: Option<String>,
+    /// The name of the file that it is, where its annotations say one.
+    pub title: Option<String>,
 }
 
 impl ManifestView {
@@ -123,6 +130,7 @@ impl ManifestView {
                 self.artifact_type = image.artifact_type.as_deref().map(shown);
                 self.config = Some(BlobView::new(&image.config));
                 self.layers = image.layers.iter().map(BlobView::new).collect();
+                self.layers_size = Some(sum(image.layers.iter().map(|layer| layer.size)));
                 self.add_annotations(&image.annotations);
             }
             _ => {}
@@ -135,13 +143,52 @@ impl ManifestView {
     }
 }
 
+impl ManifestView {
+    /// Adds up what an index holds, once its children were seen.
+    #[cfg(feature = "registry")]
+    pub(crate) fn add_up(&mut self) {
+        if self.kind != "image index" || self.children.is_empty() {
+            return;
+        }
+        let mut layers = std::collections::BTreeMap::new();
+        self.collect_layers(&mut layers);
+        self.layers_size = Some(sum(layers.into_values()));
+    }
+
+    #[cfg(feature = "registry")]
+    fn collect_layers(&self, layers: &mut std::collections::BTreeMap<String, u64>) {
+        let of_image = self.layers.iter().filter(|_| self.kind == "image manifest");
+        layers.extend(of_image.map(|layer| (layer.digest.clone(), layer.size)));
+        for child in &self.children {
+            child.collect_layers(layers);
+        }
+    }
+
+    /// How many image manifests there are, and beside how many of them a bundle lies.
+    pub(super) fn bundled_images(&self) -> (usize, usize) {
+        let is_image = self.kind == "image manifest" && self.note.is_none();
+        let bundled = is_image && self.has_bundle();
+        let own = (usize::from(is_image), usize::from(bundled));
+        self.children.iter().map(Self::bundled_images).fold(own, |sum, more| (sum.0 + more.0, sum.1 + more.1))
+    }
+
+    pub(super) fn has_bundle(&self) -> bool {
+        self.referrers.iter().any(|referrer| referrer.is == "bundle")
+    }
+}
+
+fn sum(sizes: impl Iterator<Item = u64>) -> u64 {
+    sizes.fold(0, u64::saturating_add)
+}
+
 impl BlobView {
-    fn new(descriptor: &Descriptor) -> Self {
+    pub(super) fn new(descriptor: &Descriptor) -> Self {
         Self {
             media_type: shown(&descriptor.media_type),
             digest: descriptor.digest.to_string(),
             size: descriptor.size,
             predicate_type: descriptor.annotations.get(PREDICATE_TYPE).map(|text| shown(text)),
+            title: descriptor.annotations.get(TITLE).map(|text| shown(text)),
         }
     }
 }

@@ -6,7 +6,7 @@ use countersign_oci::media_type::COSIGN_SIMPLE_SIGNING;
 use serde::Serialize;
 
 use super::claims::WouldRefuse;
-use super::{BundleClaims, shown};
+use super::{BlobView, BundleClaims, shown};
 use crate::evidence::{Candidate, Content};
 use crate::reason::{Class, OLDER_COSIGN_HINT, Reason};
 
@@ -22,6 +22,8 @@ pub struct ReferrerView {
     pub listed_artifact_type: Option<String>,
     /// The size of its manifest, as the list says.
     pub size: Option<u64>,
+    /// The first layers of one that is no bundle: what it holds, as its manifest says.
+    pub layers: Vec<BlobView>,
     /// `bundle`, `older-cosign`, `foreign`, `unusable`, `unreadable` or `not-examined`.
     pub is: &'static str,
     /// Why it is no bundle, where it is none.
@@ -48,6 +50,7 @@ impl ReferrerView {
             artifact_type: stated.or(listed).map(shown),
             listed_artifact_type: listed.filter(|listed| stated.is_some_and(|stated| stated != *listed)).map(shown),
             size: candidate.listed.as_ref().map(|listed| listed.size),
+            layers: candidate.layers.iter().map(BlobView::new).collect(),
             is,
             why,
             bundle,
@@ -62,6 +65,7 @@ impl ReferrerView {
             artifact_type: listed.artifact_type.as_deref().map(shown),
             listed_artifact_type: None,
             size: Some(listed.size),
+            layers: Vec::new(),
             is: "not-examined",
             why: None,
             bundle: None,

@@ -1,14 +1,16 @@
 //! An inspection as a tree for people.
 
+mod bundle;
+
 use std::collections::HashSet;
 
+use crate::branch::Branch;
 use crate::evidence::Gap;
 use crate::report::line;
 
 use super::claims::WouldRefuse;
-use super::{
-    BundleClaims, CertificateClaims, Inspection, LogClaims, ManifestView, OlderTagView, ReferrerView, SubjectClaims,
-};
+use super::size::size;
+use super::{Inspection, ManifestView, OlderTagView, ReferrerView};
 
 /// How many referrers of one manifest are printed; the JSON has them all.
 const REFERRERS: usize = 100;
@@ -29,7 +31,7 @@ pub fn text(inspection: &Inspection) -> String {
     }
     line(&mut text, "");
     if let Some(manifest) = &inspection.manifest {
-        Branch::manifest(manifest, &mut HashSet::new()).print(&mut text);
+        Branch::manifest(manifest, &mut HashSet::new()).print(&mut text, "");
     }
     line(&mut text, "");
     if let Some(error) = &inspection.error {
@@ -40,52 +42,17 @@ pub fn text(inspection: &Inspection) -> String {
     text
 }
 
-/// A line with lines below it.
-struct Branch {
-    text: String,
-    below: Vec<Branch>,
-}
-
 impl Branch {
-    fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), below: Vec::new() }
-    }
-
-    fn add(&mut self, text: impl Into<String>) {
-        self.below.push(Self::new(text));
-    }
-
-    fn add_some(&mut self, label: &str, value: Option<&str>) {
-        if let Some(value) = value {
-            self.add(format!("{label} {value}"));
-        }
-    }
-
-    fn print(&self, text: &mut String) {
-        line(text, &self.text);
-        self.print_below(text, "");
-    }
-
-    /// The depth is that of the types that are shown, and of nested indexes, which is bounded where they are read.
-    fn print_below(&self, text: &mut String, indent: &str) {
-        for (position, branch) in self.below.iter().enumerate() {
-            let (fork, further) =
-                if position + 1 == self.below.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-            line(text, &format!("{indent}{fork}{}", branch.text));
-            branch.print_below(text, &format!("{indent}{further}"));
-        }
-    }
-
     /// `bundles` are those that were shown: one bundle can lie beside an index and each of its children.
     fn manifest(manifest: &ManifestView, bundles: &mut HashSet<String>) -> Self {
         let platform = manifest.platform.as_deref().map(|platform| format!(" {platform}")).unwrap_or_default();
-        let mut branch = Self::new(format!(
-            "{}{platform} {}, {}, {}",
-            manifest.kind,
-            manifest.digest,
-            manifest.media_type,
-            size(manifest.size)
-        ));
+        let layers = match manifest.layers_size {
+            Some(bytes) if manifest.layers.is_empty() => format!(", {} of layers in all, each once", size(bytes)),
+            Some(bytes) => format!(", {} in {}", size(bytes), counted(manifest.layers.len(), "layer")),
+            None => String::new(),
+        };
+        let (kind, digest, bytes) = (manifest.kind, &manifest.digest, size(manifest.size));
+        let mut branch = Self::new(format!("{kind}{platform} {digest}, {}, {bytes}{layers}", manifest.media_type));
         if let Some(gap) = &manifest.unreadable {
             branch.add(format!("could not be read: {}", gap.detail));
         }
@@ -99,6 +66,7 @@ impl Branch {
             branch.add(format!("not seen: {detail}"));
         }
         branch.add_referrers(manifest, bundles);
+        branch.add_bundled_children(manifest);
         branch.below.extend(manifest.older_tags.iter().map(Self::older_tag));
         branch.below.extend(manifest.children.iter().map(|child| Self::manifest(child, bundles)));
         if manifest.children_omitted > 0 {
@@ -117,10 +85,6 @@ impl Branch {
         }
         if manifest.layers.len() > LAYERS {
             self.add(format!("and {} further layers: --output json lists them", manifest.layers.len() - LAYERS));
-        }
-        if manifest.layers.len() > 1 {
-            let total = manifest.layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
-            self.add(format!("{} layers, {} in all", manifest.layers.len(), size(total)));
         }
     }
 
@@ -150,6 +114,18 @@ impl Branch {
         }
     }
 
+    /// Whoever signed children and not their index finds out here why nothing is found.
+    fn add_bundled_children(&mut self, manifest: &ManifestView) {
+        let (images, bundled) = manifest.bundled_images();
+        if manifest.kind == "image index" && bundled > 0 && !manifest.has_bundle() {
+            let have = if bundled == 1 { "has a bundle" } else { "have bundles" };
+            let of = counted(images, "image manifest");
+            self.add(format!(
+                "note: {bundled} of its {of} {have}, the index has none: a bundle beside it is what counts"
+            ));
+        }
+    }
+
     fn referrer(referrer: &ReferrerView, bundles: &mut HashSet<String>) -> Self {
         let kind = referrer.artifact_type.as_deref().unwrap_or("of no stated type");
         let listed = referrer.size.map(|bytes| format!(", {}", size(bytes))).unwrap_or_default();
@@ -163,6 +139,11 @@ impl Branch {
         };
         let mut branch = Self::new(format!("{word} {}, {kind}{listed}", referrer.digest));
         branch.add_some("listed with another type:", referrer.listed_artifact_type.as_deref());
+        for layer in &referrer.layers {
+            let title = layer.title.as_deref().map(|title| format!(", named {title}")).unwrap_or_default();
+            let predicate = layer.predicate_type.as_deref().map(|kind| format!(", states {kind}")).unwrap_or_default();
+            branch.add(format!("holds {}, {}{title}{predicate}", layer.media_type, size(layer.size)));
+        }
         if let Some(why) = referrer.why.as_ref().filter(|_| referrer.is != "foreign") {
             branch.add_refusal("", why);
         }
@@ -192,124 +173,10 @@ impl Branch {
         branch.add_some("hint:", refusal.hint);
         self.below.push(branch);
     }
-
-    /// A bundle that was shown beside another manifest: what differs is which of its subjects this is.
-    fn bundle_again(claims: &BundleClaims) -> Self {
-        let mut branch = Self::new(format!("the bundle {}, shown above, which claims (unverified):", claims.digest));
-        branch.add_subjects(claims);
-        branch.add_outcome(claims);
-        branch
-    }
-
-    fn bundle(claims: &BundleClaims) -> Self {
-        let (digest, bytes) = (&claims.digest, size(claims.size));
-        let mut branch = Self::new(format!("bundle {digest}, {bytes}, which claims (unverified):"));
-        branch.add_some("media type", claims.media_type.as_deref());
-        branch.add_some("content", claims.content);
-        let predicate = claims.statement.as_ref().and_then(|statement| statement.predicate_type.as_deref());
-        branch.add_some("predicate type", predicate);
-        branch.add_subjects(claims);
-        if let Some(certificate) = &claims.certificate {
-            branch.add_certificate(certificate);
-        }
-        branch.add_some("public key with the hint", claims.public_key_hint.as_deref());
-        branch.below.extend(claims.log_entries.iter().map(Self::log_entry));
-        let further = claims.log_entry_count - claims.log_entries.len();
-        if further > 0 {
-            branch.add(format!("and {further} further log entries"));
-        }
-        branch.add(format!("timestamps: {}", claims.timestamps));
-        for problem in &claims.problems {
-            branch.add(format!("cannot be read: {problem}"));
-        }
-        branch.add_outcome(claims);
-        branch
-    }
-
-    /// The subject that is this digest; where none is, all that there are.
-    fn add_subjects(&mut self, claims: &BundleClaims) {
-        let Some(statement) = &claims.statement else { return };
-        let is_named = statement.subjects.iter().any(|subject| subject.is_this);
-        let shown: Vec<_> = statement.subjects.iter().filter(|subject| subject.is_this || !is_named).collect();
-        let further = statement.subject_count - shown.len();
-        self.below.extend(shown.into_iter().map(Self::subject));
-        if further > 0 {
-            self.add(format!("further subjects: {further}"));
-        }
-    }
-
-    fn add_outcome(&mut self, claims: &BundleClaims) {
-        if let Some(refusal) = &claims.would_refuse {
-            self.add_refusal("no policy accepts it: ", refusal);
-        }
-    }
-
-    fn subject(subject: &SubjectClaims) -> Self {
-        let name = subject.name.as_deref().unwrap_or("(without a name)");
-        let digests = subject.digests.iter().map(|(kind, value)| format!("{kind}:{value}"));
-        // Names that countersign gives end with the digest.
-        let digests: Vec<String> = digests.filter(|digest| !name.ends_with(&format!("@{digest}"))).collect();
-        let this = if subject.is_this { " (this digest)" } else { "" };
-        let separator = if digests.is_empty() { "" } else { " " };
-        let mut branch = Self::new(format!("subject {name}{separator}{}{this}", digests.join(" ")));
-        if !subject.tags.is_empty() {
-            branch.add(format!("tags {}", subject.tags.join(", ")));
-        }
-        for (key, value) in &subject.annotations {
-            branch.add(format!("annotation {key}={value}"));
-        }
-        let shown = subject.annotations.len() + usize::from(!subject.tags.is_empty());
-        if subject.annotation_count > shown {
-            branch.add(format!("and {} further annotations", subject.annotation_count - shown));
-        }
-        branch
-    }
-
-    fn add_certificate(&mut self, certificate: &CertificateClaims) {
-        for identity in &certificate.identities {
-            self.add(format!("identity {identity}"));
-        }
-        self.add_some("OIDC issuer", certificate.oidc_issuer.as_deref());
-        self.add_some("source repository", certificate.source_repository.as_deref());
-        for claim in &certificate.workflow {
-            self.add(format!("{} {}", claim.name, claim.value));
-        }
-        if let (Some(from), Some(to)) = (&certificate.not_before, &certificate.not_after) {
-            let by = certificate.issued_by.as_deref().unwrap_or("(nobody named)");
-            self.add(format!("certificate from {from} to {to}, issued by {by}"));
-        }
-        for problem in &certificate.problems {
-            self.add(format!("certificate: {problem}"));
-        }
-    }
-
-    fn log_entry(entry: &LogClaims) -> Self {
-        let kind = entry.kind.as_deref().unwrap_or("of no kind");
-        let version = entry.version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
-        let index = entry.index.map_or_else(|| "without index".to_owned(), |index| format!("index {index}"));
-        let log = entry.log.as_deref().map(|log| format!(" in {log}")).unwrap_or_default();
-        let time = entry.integrated_time.as_deref().map(|time| format!(", integrated at {time}"));
-        let missing = if entry.inclusion_proof { "" } else { ", without inclusion proof" };
-        Self::new(format!("log entry {kind}{version}, {index}{log}{}{missing}", time.unwrap_or_default()))
-    }
 }
 
-/// A size for people; small ones exactly.
-fn size(bytes: u64) -> String {
-    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1 << 10 {
-        return format!("{bytes} bytes");
-    }
-    let mut tenths = u128::from(bytes) * 10;
-    let mut unit = "";
-    for name in units {
-        if tenths < 10 << 10 {
-            break;
-        }
-        tenths >>= 10;
-        unit = name;
-    }
-    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 #[cfg(test)]
@@ -451,10 +318,10 @@ mod tests {
         ├─ referrer that could not be read sha256:2ba3, application/example, 875 bytes
         │  ├─ listed with another type: application/vnd.oci.empty.v1+json
         │  └─ listed and could not be read: 403 (unreadable)
-        ├─ image manifest linux/amd64 sha256:05b3, application/vnd.oci.image.manifest.v1+json, 465 bytes
+        ├─ image manifest linux/amd64 sha256:05b3, application/vnd.oci.image.manifest.v1+json, 465 bytes, 3.0 MiB in 1 layer
         │  ├─ config sha256:bef2, application/vnd.oci.image.config.v1+json, 2 bytes
         │  └─ layer sha256:dfbc, application/vnd.in-toto+json, 3.0 MiB, states https://slsa.dev/provenance/v1
-        └─ attestation manifest unknown/unknown sha256:05b3, application/vnd.oci.image.manifest.v1+json, 465 bytes
+        └─ attestation manifest unknown/unknown sha256:05b3, application/vnd.oci.image.manifest.v1+json, 465 bytes, 3.0 MiB in 1 layer
            ├─ describes sha256:05b3
            ├─ config sha256:bef2, application/vnd.oci.image.config.v1+json, 2 bytes
            └─ layer sha256:dfbc, application/vnd.in-toto+json, 3.0 MiB, states https://slsa.dev/provenance/v1
@@ -511,14 +378,5 @@ mod tests {
         let shown = text(&index);
         assert!(shown.chars().all(|c| c == '\n' || !c.is_control()) && !shown.contains('\u{202e}'), "{shown:?}");
         assert!(shown.lines().all(|line| !line.starts_with("signed")), "{shown}");
-    }
-
-    #[test]
-    fn sizes_are_exact_where_small_and_rounded_where_large() {
-        assert_eq!(size(0), "0 bytes");
-        assert_eq!(size(1023), "1023 bytes");
-        assert_eq!(size(1536), "1.5 KiB");
-        assert_eq!(size(3 << 20), "3.0 MiB");
-        assert_eq!(size(u64::MAX), "15.9 EiB");
     }
 }

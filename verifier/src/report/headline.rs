@@ -1,6 +1,7 @@
 //! The one line that matters, and the code that programs branch on.
 
 use super::json::Failure;
+use crate::platforms::{Conclusion, PlatformTree};
 use crate::reason::{Class, Reason};
 use crate::verify::{Findings, Verdict};
 
@@ -40,9 +41,17 @@ pub fn headline(findings: &Findings) -> String {
     }
 }
 
+/// Returns whether nothing that was found is a signature of the image: not even one of somebody else.
+#[must_use]
+pub fn is_unsigned(findings: &Findings) -> bool {
+    let mut reasons = findings.candidates.iter().map(|finding| finding.outcome.as_ref().err());
+    findings.threshold.1 == 0 && reasons.all(|reason| reason.is_some_and(|reason| reason.class() != Class::Refused))
+}
+
 /// How close a refused candidate came: the nearest one is what a person wants to read about.
 fn nearness(reason: &Reason) -> u8 {
     match reason {
+        Reason::PlatformNotSigned { .. } => 6,
         Reason::Denied { .. } => 5,
         Reason::SubjectMismatch { .. } => 4,
         Reason::OlderCosign { .. } => 3,
@@ -73,6 +82,21 @@ pub(super) fn failure(verdict: &Verdict) -> Option<Failure> {
         Verdict::Undecided(_) => {
             let retryable = findings.gaps.iter().all(|gap| gap.retryable);
             Some(Failure { code: "undecided", class: "unreachable", retryable, message })
+        }
+    }
+}
+
+/// The verdict and the failure of a verified image of which something is not as it was asked for.
+pub(super) fn platforms_failure(tree: &PlatformTree) -> Option<(&'static str, Failure)> {
+    match tree.conclusion() {
+        Conclusion::Covered => None,
+        Conclusion::Rejected(detail) => {
+            let message = format!("policy requires each platform to be signed itself: {detail}");
+            Some(("rejected", Failure { code: "platform-not-signed", class: "rejected", retryable: false, message }))
+        }
+        Conclusion::Undecided(detail) => {
+            let message = format!("cannot tell for all platforms: {detail}");
+            Some(("undecided", Failure { code: "platforms-not-seen", class: "unreachable", retryable: true, message }))
         }
     }
 }

@@ -3,8 +3,10 @@
 use countersign_oci::ImageReference;
 use serde::Serialize;
 
-use super::headline::{asked_text, failure};
+use super::headline::{asked_text, failure, platforms_failure};
+use super::near_miss::{self, FirstDifference, Nearest};
 use crate::evidence::{Gap, Place};
+use crate::platforms::{PlatformTree, VerifiedPlatform};
 use crate::reason::Reason;
 use crate::verified::AcceptedSignature;
 use crate::verify::{Finding, Verdict};
@@ -42,8 +44,48 @@ pub struct Report {
     pub looked_at: Vec<Place>,
     /// What could not be seen.
     pub gaps: Vec<Gap>,
+    /// The image manifest for the platform that was asked for, where one was.
+    pub platform: Option<ChosenPlatform>,
+    /// What the image covers, where all platforms were asked for.
+    pub platforms: Option<PlatformTree>,
     /// The failure, for everything but `verified`.
     pub error: Option<Failure>,
+}
+
+/// The image manifest for a platform.
+#[derive(Debug, Serialize)]
+#[non_exhaustive]
+pub struct ChosenPlatform {
+    /// The platform, as the index or the image's configuration states it.
+    pub platform: String,
+    /// The digest of its image manifest: what to pull.
+    pub digest: String,
+    /// The repository that was asked for, with that digest.
+    pub reference: String,
+}
+
+impl Report {
+    /// Adds the image manifest for the platform that was asked for.
+    #[must_use]
+    pub fn with_platform(mut self, chosen: &VerifiedPlatform) -> Self {
+        self.platform = Some(ChosenPlatform {
+            platform: chosen.platform().to_string(),
+            digest: chosen.digest().to_string(),
+            reference: chosen.reference().to_string(),
+        });
+        self
+    }
+
+    /// Adds what a verified image covers. Where that is not what was asked for, the verdict is no longer `verified`.
+    #[must_use]
+    pub fn with_platforms(mut self, tree: &PlatformTree) -> Self {
+        self.platforms = Some(tree.clone());
+        if let (None, Some((verdict, failure))) = (&self.error, platforms_failure(tree)) {
+            self.verdict = verdict;
+            self.error = Some(failure);
+        }
+        self
+    }
 }
 
 /// An accepted signature.
@@ -88,6 +130,8 @@ pub struct Refusal {
     pub hint: Option<&'static str>,
     /// For a policy's refusal: each field that did not fit.
     pub denials: Vec<Denial>,
+    /// For a policy's refusal: the policy's signer that it came nearest to.
+    pub nearest: Option<Nearest>,
     /// The tags that it was signed for, where it was authenticated.
     pub signed_tags: Vec<String>,
 }
@@ -106,6 +150,10 @@ pub struct Denial {
     pub expected: String,
     /// What was found.
     pub found: Option<String>,
+    /// Where the two part, where one text only was expected.
+    pub first_difference: Option<FirstDifference>,
+    /// What to do about it.
+    pub hint: Option<&'static str>,
 }
 
 /// The failure, as every document of these programs has it.
@@ -145,6 +193,8 @@ pub fn document(verdict: &Verdict) -> Report {
         not_examined: findings.not_examined,
         looked_at: findings.looked_at.clone(),
         gaps: findings.gaps.clone(),
+        platform: None,
+        platforms: None,
         error: failure(verdict),
     }
 }
@@ -166,6 +216,8 @@ pub fn without_verdict(reference: &ImageReference, verdict: &'static str) -> Rep
         not_examined: 0,
         looked_at: Vec::new(),
         gaps: Vec::new(),
+        platform: None,
+        platforms: None,
         error: None,
     }
 }
@@ -187,18 +239,9 @@ fn signature(found: &AcceptedSignature) -> Signature {
 
 pub(super) fn refusal(finding: &Finding) -> Option<Refusal> {
     let reason = finding.outcome.as_ref().err()?;
-    let denials = match reason {
-        Reason::Denied { denials } => denials
-            .iter()
-            .map(|denial| Denial {
-                code: denial.code(),
-                field: denial.field.to_string(),
-                signer: denial.signer.clone(),
-                expected: denial.expected.clone(),
-                found: denial.found.clone(),
-            })
-            .collect(),
-        _ => Vec::new(),
+    let denied = match reason {
+        Reason::Denied { denials } => denials.as_slice(),
+        _ => &[],
     };
     Some(Refusal {
         origin: finding.origin.clone(),
@@ -206,7 +249,20 @@ pub(super) fn refusal(finding: &Finding) -> Option<Refusal> {
         code: reason.code(),
         reason: reason.to_string(),
         hint: reason.hint(),
-        denials,
+        denials: denied.iter().map(denial).collect(),
+        nearest: near_miss::nearest(denied),
         signed_tags: finding.signed_tags.clone(),
     })
+}
+
+fn denial(denial: &countersign_policy::Denial) -> Denial {
+    Denial {
+        code: denial.code(),
+        field: denial.field.to_string(),
+        signer: denial.signer.clone(),
+        expected: denial.expected.clone(),
+        found: denial.found.clone(),
+        first_difference: near_miss::difference(denial),
+        hint: near_miss::hint(denial),
+    }
 }

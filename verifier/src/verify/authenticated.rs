@@ -12,7 +12,7 @@ use countersign_policy::{Accepted, Assessment, Policy, SignatureFacts};
 use jiff::Timestamp;
 use rayon::prelude::*;
 
-use super::{Asked, Finding, Judged, JudgedOne, TAGS_ANNOTATION, Verdict, Verifier, check_tag};
+use super::{Asked, Finding, Judged, JudgedOne, TAGS_ANNOTATION, Verdict, Verifier, check_platforms, check_tag};
 use crate::bundle;
 use crate::error::Error;
 use crate::evidence::{Candidate, Content, Evidence};
@@ -37,6 +37,12 @@ impl AuthenticatedEvidence<'_> {
     /// Judges the evidence for what was asked, exactly as [`Verifier::verify`] does at the time of the authentication.
     pub fn verify(&self, asked: &Asked, policy: &Policy) -> Result<Verdict, Error> {
         judge_opened(self.verifier, asked, self.evidence, &self.opened, policy, self.now)
+    }
+
+    /// Like [`Self::verify`], for one digest alone: what the policy requires of the platforms of an index is the caller's to
+    /// ask, of each of them. Signers, who judge every digest of an image, do.
+    pub fn verify_digest(&self, asked: &Asked, policy: &Policy) -> Result<Verdict, Error> {
+        judge_digest(self.verifier, asked, self.evidence, &self.opened, policy, self.now)
     }
 }
 
@@ -118,6 +124,18 @@ struct AuthenticatedBundle {
 
 /// Judges evidence whose candidates were opened, in their order.
 pub(crate) fn judge_opened(
+    verifier: &Verifier,
+    asked: &Asked,
+    evidence: &Evidence,
+    opened: &[Opened],
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Verdict, Error> {
+    check_platforms(asked, policy)?;
+    judge_digest(verifier, asked, evidence, opened, policy, now)
+}
+
+fn judge_digest(
     verifier: &Verifier,
     asked: &Asked,
     evidence: &Evidence,

@@ -55,6 +55,21 @@ impl World {
     }
 
     pub(crate) async fn sign_as(&self, reference: &ImageReference, rekor: RekorVersion, identity: &GithubIdentity) {
+        self.sign_with(reference, rekor, identity, false).await;
+    }
+
+    /// Signs what is named and nothing inside it.
+    pub(crate) async fn sign_alone(&self, reference: &ImageReference) {
+        self.sign_with(reference, RekorVersion::V1, &GithubIdentity::default(), true).await;
+    }
+
+    async fn sign_with(
+        &self,
+        reference: &ImageReference,
+        rekor: RekorVersion,
+        identity: &GithubIdentity,
+        index_only: bool,
+    ) {
         let config = SigningConfig::from_json(self.sandbox.signing_config(rekor), "the sandbox").unwrap();
         let selection = config.select(now()).unwrap();
         let token = Secret::new(self.sandbox.github_token(identity));
@@ -64,7 +79,8 @@ impl World {
             identity: IdentitySource::Token { origin: "the test", token },
             verifier: self.verifier.clone(),
         };
-        let request = SignRequest::new(vec![reference.clone()]);
+        let mut request = SignRequest::new(vec![reference.clone()]);
+        request.index_only = index_only;
         signer.sign(&request).await.unwrap();
     }
 
@@ -96,6 +112,7 @@ pub(crate) fn pinned(reference: &ImageReference, image: &Image) -> Asked {
 /// Returns `verified`, or how it ended and the code of the nearest reason.
 pub(crate) fn outcome(verdict: &Verdict) -> (&'static str, String) {
     let document = countersign_verifier::report::document(verdict);
+    crate::schema::check(&serde_json::to_value(&document).unwrap());
     (document.verdict, document.error.map(|error| error.code.to_owned()).unwrap_or_default())
 }
 

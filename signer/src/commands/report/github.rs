@@ -3,11 +3,11 @@
 //! The runner reads two files when the step has ended: outputs as names and values, and a summary as Markdown. Texts from outside (names
 //! in an image's config, words of a server) reach both, and must neither add an output nor break or link out of the summary.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
 
 use clap::Args;
+use countersign_cli::github::{StepSummary, append, variable};
 use countersign_cli::{Exit, Failure, output};
 use countersign_oci::Digest;
 use countersign_signer::sign::{SignReport, SignedSubject};
@@ -15,12 +15,6 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 
 mod outputs;
 mod summary;
-
-/// The most that one step may write to its summary: beyond that the runner shows nothing of it. (actions/runner:
-/// src/Runner.Worker/FileCommandManager.cs, `AttachmentSizeLimit`)
-const STEP_SUMMARY_BYTES: u64 = 1024 * 1024;
-/// What is left of it for what the runner adds: one that masks a secret writes three stars instead.
-const SUMMARY_MARGIN: u64 = 16 * 1024;
 
 /// What a job gets to know.
 #[derive(Clone, Debug, Args)]
@@ -35,7 +29,7 @@ pub(crate) struct GithubFlags {
 /// The files of the step, open for appending.
 pub(crate) struct GithubFiles {
     outputs: File,
-    summary: Option<File>,
+    summary: Option<StepSummary>,
 }
 
 /// What a call did, whichever it was.
@@ -92,14 +86,7 @@ impl GithubFlags {
             let message = format!("cannot write to the file that GITHUB_OUTPUT names, {}: {cause}", outputs.display());
             Failure::usage("github-output-unwritable", message, None)
         })?;
-        let summary = variable("GITHUB_STEP_SUMMARY").and_then(|path| match append(&path) {
-            Ok(file) => Some(file),
-            Err(cause) => {
-                warn("GITHUB_STEP_SUMMARY", &cause);
-                None
-            }
-        });
-        Ok(Some(GithubFiles { outputs, summary }))
+        Ok(Some(GithubFiles { outputs, summary: StepSummary::open() }))
     }
 }
 
@@ -107,11 +94,8 @@ impl GithubFiles {
     /// Tells the job. A summary that cannot be written is a warning; outputs that cannot be are an error, for the steps that follow would
     /// go on with empty ones. Outputs are written only where everything was done, so that one that is there means that.
     pub(crate) fn tell(&self, report: &JobReport<'_>) -> Exit {
-        if let Some(mut file) = self.summary.as_ref() {
-            let written = room(file).and_then(|room| file.write_all(summary::summary(report, room).as_bytes()));
-            if let Err(cause) = written {
-                warn("GITHUB_STEP_SUMMARY", &cause);
-            }
+        if let Some(page) = &self.summary {
+            page.write(|room| summary::summary(report, room));
         }
         if !report.errors.is_empty() || report.planned {
             return Exit::Done;
@@ -183,12 +167,6 @@ impl JobRow {
     }
 }
 
-/// How much the summary may still take.
-fn room(file: &File) -> io::Result<usize> {
-    let left = STEP_SUMMARY_BYTES.saturating_sub(SUMMARY_MARGIN).saturating_sub(file.metadata()?.len());
-    Ok(usize::try_from(left).unwrap_or_default())
-}
-
 /// What ends a value with more than one line: nobody outside this process can know it beforehand.
 fn delimiter() -> io::Result<String> {
     let mut random = [0; 16];
@@ -206,17 +184,4 @@ fn ends_a_line(mut file: &File) -> io::Result<bool> {
     file.seek(SeekFrom::End(-1))?;
     file.read_exact(&mut last)?;
     Ok(last == *b"\n")
-}
-
-fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).append(true).create(true).open(path)
-}
-
-fn warn(variable: &str, cause: &io::Error) {
-    output::note(&format!("warning: cannot write to the file that {variable} names: {cause}"));
-}
-
-#[expect(clippy::disallowed_methods, reason = "this is the binary, which reads the environment for the library")]
-fn variable(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
