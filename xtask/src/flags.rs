@@ -243,6 +243,8 @@ pub(crate) enum PeersSection {
     Older,
     /// What `publish` wrote to two registries.
     Published,
+    /// containerd, which asks our hook before it pulls: by `ctr`, and as a kubelet does. Only root can run it.
+    Containerd,
 }
 
 /// A fault in the layout of what the signer writes.

@@ -12,6 +12,7 @@ use std::time::Instant;
 use anyhow::{Context as _, anyhow, bail};
 
 mod compatibility;
+mod containerd;
 mod differential;
 mod http;
 pub(crate) mod install;
@@ -145,6 +146,7 @@ fn run_section(bench: &Bench<'_>, section: PeersSection) -> anyhow::Result<Vec<S
         PeersSection::Servers => servers::run(bench),
         PeersSection::Older => older::run(bench),
         PeersSection::Published => published::run(bench),
+        PeersSection::Containerd => containerd::run(bench),
     }
 }
 

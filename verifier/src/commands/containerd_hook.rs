@@ -13,7 +13,7 @@ use countersign_cli::flags::OutputFlags;
 use countersign_cli::{Exit, Failure, output, program};
 use countersign_oci::http::{self, HttpOptions, PlainHttp};
 use countersign_oci::{Registry, RegistryOptions};
-use countersign_policy::{Policy, Trust};
+use countersign_policy::Policy;
 use countersign_verifier::hook::{
     Answer, Call, CallError, DESCRIPTOR_BYTES, Outcome, PolicySource, Rule, Ruling, SETTINGS_PATH, Settings, Unmatched,
 };
@@ -223,15 +223,7 @@ impl Judge {
         if policy.require().tag && asked.tag.is_none() {
             return Err(tag_is_lost(asked));
         }
-        let trust = match policy.trust() {
-            None => settings.trust.clone(),
-            Some(Trust::PublicGood) => TrustSource::PublicGoodTuf,
-            Some(Trust::File(path)) => TrustSource::File(folder.join(path)),
-            Some(Trust::Tuf { url, root }) => TrustSource::Tuf { url: url.clone(), root: folder.join(root) },
-        };
-        if let TrustSource::File(path) | TrustSource::Tuf { root: path, .. } = &trust {
-            files::check_owner(path)?;
-        }
+        let trust = files::trust(&policy, &folder, settings)?;
         files::check_cache(&settings.cache_dir)?;
         let ca = settings.registry.ca.iter().map(|path| files::read("registry-ca", path));
         let ca: Vec<Vec<u8>> = ca.collect::<Result<_, _>>()?;

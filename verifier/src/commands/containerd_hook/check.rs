@@ -11,7 +11,7 @@ use std::time::Duration;
 use countersign_cli::output::{self, OutputFormat};
 use countersign_cli::{Exit, Failure, flags};
 use countersign_verifier::hook::node::{self, DUMP_BYTES, Dump, Entry, Folder, Node};
-use countersign_verifier::hook::{PolicySource, Rule, Settings};
+use countersign_verifier::hook::{Rule, Settings};
 
 use super::files;
 
@@ -66,8 +66,9 @@ fn usable(path: &Path) -> Result<Settings, String> {
     };
     let settings = files::settings(path).map_err(line)?;
     for (_, rule) in settings.rules() {
-        if let Rule::Policy(source @ PolicySource::File(_)) = rule {
-            files::policy(source, &settings).map_err(line)?;
+        if let Rule::Policy(source) = rule {
+            let (policy, folder) = files::policy(source, &settings).map_err(line)?;
+            files::trust(&policy, &folder, &settings).map_err(line)?;
         }
     }
     if let Some(path) = &settings.registry.credentials {

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use countersign_cli::{Failure, flags};
 use countersign_oci::{Credentials, limits};
-use countersign_policy::Policy;
+use countersign_policy::{Policy, Trust};
 use countersign_verifier::hook::{Answer, Outcome, PolicySource, Settings};
+use countersign_verifier::trusted_root::TrustSource;
 
 /// Reads the settings.
 pub(super) fn settings(path: &Path) -> Result<Settings, Answer> {
@@ -25,6 +26,20 @@ pub(super) fn policy(source: &PolicySource, settings: &Settings) -> Result<(Poli
             Ok((policy, path.parent().map(Path::to_path_buf).unwrap_or_default()))
         }
     }
+}
+
+/// Returns the trusted root of a policy: its own, else that of the settings. Its file is looked at, not read.
+pub(super) fn trust(policy: &Policy, folder: &Path, settings: &Settings) -> Result<TrustSource, Answer> {
+    let trust = match policy.trust() {
+        None => settings.trust.clone(),
+        Some(Trust::PublicGood) => TrustSource::PublicGoodTuf,
+        Some(Trust::File(path)) => TrustSource::File(folder.join(path)),
+        Some(Trust::Tuf { url, root }) => TrustSource::Tuf { url: url.clone(), root: folder.join(root) },
+    };
+    if let TrustSource::File(path) | TrustSource::Tuf { root: path, .. } = &trust {
+        check_owner(path)?;
+    }
+    Ok(trust)
 }
 
 /// Reads a docker `config.json`. One that is named must be there.
