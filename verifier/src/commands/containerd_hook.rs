@@ -258,11 +258,11 @@ fn misconfigured(error: &dyn std::error::Error, hint: Option<&str>) -> Answer {
     Answer::of_error(Outcome::Misconfigured, error, hint)
 }
 
-/// containerd drops the tag of a name that has both, so the policy's question cannot be asked: never a pass.
+/// A kubelet's pull drops the tag of a name that has both, so the policy's question cannot be asked: never a pass.
 fn tag_is_lost(asked: &Asked) -> Answer {
     let repository = asked.reference.repository();
     let line = format!(
-        "the policy requires a signed tag, and containerd passes {repository} by digest alone: of NAME:TAG@DIGEST it drops the tag\n\
+        "the policy requires a signed tag, and containerd passes {repository} by digest alone: of NAME:TAG@DIGEST a kubelet's pull drops the tag\n\
          hint: pull {repository}:TAG, or have a rule for {repository} whose policy does without require.tag (the digest pins more than a tag)"
     );
     Answer::new(Outcome::Misconfigured, &line)

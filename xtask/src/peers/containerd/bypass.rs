@@ -35,6 +35,11 @@ fn cases() -> Vec<Case> {
         of_images("discard_unpacked_layers", "discard-unpacked-layers", "discard_unpacked_layers = true"),
         of_images("image_pull_with_sync_fs", "sync-fs", "image_pull_with_sync_fs = true"),
         of_images("max_concurrent_downloads", "concurrent-downloads", "max_concurrent_downloads = 8"),
+        table(
+            "registry.mirrors",
+            "registry-mirrors",
+            "mirrors.\"other.example\"]\n  endpoint = [\"http://127.0.0.1:1\"]",
+        ),
         table("registry.configs", "registry-configs", "configs.\"other.example\".auth]\n  username = \"octo\""),
         table("registry.auths", "registry-auths", "auths.\"https://other.example\"]\n  username = \"octo\""),
         Case {

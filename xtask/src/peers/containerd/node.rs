@@ -122,13 +122,16 @@ pub(super) fn write(
     fs::set_permissions(&hook, fs::Permissions::from_mode(0o755))?;
     fs::create_dir_all(folder.join("certs.d"))?;
     let Further { top, tables } = further;
+    // With both, the CRI plugin does not load.
+    let certs =
+        if tables.contains("registry.mirrors") { String::new() } else { format!("{}/certs.d", folder.display()) };
     let at = folder.display();
     let config = folder.join("config.toml");
     let text = format!(
         "version = 3\nroot = \"{at}/root\"\nstate = \"{at}/state\"\nimports = []\n{top}\
          [grpc]\n  address = \"{at}/c.sock\"\n[ttrpc]\n  address = \"{at}/c.ttrpc\"\n\
          [plugins.\"io.containerd.image-verifier.v1.bindir\"]\n  bin_dir = \"{at}/verifiers\"\n  per_verifier_timeout = \"10s\"\n\
-         [plugins.\"io.containerd.cri.v1.images\".registry]\n  config_path = \"{at}/certs.d\"\n\
+         [plugins.\"io.containerd.cri.v1.images\".registry]\n  config_path = \"{certs}\"\n\
          [plugins.\"io.containerd.nri.v1.nri\"]\n  disable = true\n{tables}"
     );
     fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
