@@ -200,7 +200,7 @@ fn every_way_in_which_containerd_can_call_is_the_hook() {
     let (any, own) = (named("90-countersign"), named("containerd-hook"));
     let config = node.folder.path().join("hook.yaml");
     let config = config.to_str().unwrap();
-    let (joined, media) = (format!("-name=a.example/app:v1"), format!("-stdin-media-type={MEDIA_TYPE}"));
+    let (joined, media) = ("-name=a.example/app:v1", format!("-stdin-media-type={MEDIA_TYPE}"));
     let joined_digest = format!("--digest={digest}");
     let apart = ["-name", "a.example/app:v1", "-digest", &digest, "-stdin-media-type", MEDIA_TYPE];
     for (program, first, last) in [
@@ -208,7 +208,7 @@ fn every_way_in_which_containerd_can_call_is_the_hook() {
         (&any, &["containerd-hook", "--config", config], &apart),
         (&own, &["--config", config], &apart),
         (&own, &[], &[&apart[..], &["--config", config]].concat()),
-        (&any, &[&*media, &*joined, &*joined_digest], &["--config", config]),
+        (&any, &[&*media, joined, &*joined_digest], &["--config", config]),
     ] {
         let mut command = Command::new(program);
         command.args(first).args(last).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -104,8 +104,8 @@ fn unknown_keys(node: &Node, found: &mut Found<'_>) {
     for line in lines.take(20) {
         let field = |name: &str| {
             let value = line.split_once(&format!(" {name}="))?.1;
-            let end = if value.starts_with('"') { value[1..].find('"').map(|end| end + 2) } else { value.find(' ') };
-            Some(value[..end.unwrap_or(value.len())].trim_matches('"').to_owned())
+            let (value, end) = value.strip_prefix('"').map_or((value, ' '), |quoted| (quoted, '"'));
+            Some(value.split(end).next().unwrap_or_default().to_owned())
         };
         let place = field("plugin").or_else(|| field("file")).unwrap_or_else(|| "its configuration".into());
         let what = format!("containerd ignores the key `{}` of {place}", field("key").unwrap_or_default());
