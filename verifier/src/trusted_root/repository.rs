@@ -102,11 +102,11 @@ impl Repository {
     ) -> Result<Material, Error> {
         let cached = self.cached();
         let Some(limit) = refresh.limit() else {
-            let material = self.from_snapshot(cached.snapshot.as_ref(), signing, now).await;
+            let material = self.verify_snapshot(cached.snapshot.as_ref(), signing, now).await;
             return material.map_err(|detail| Error::TrustOffline { url: self.url.clone(), detail });
         };
         if cached.snapshot.as_ref().is_some_and(|snapshot| is_younger(snapshot, limit, now))
-            && let Ok(material) = self.from_snapshot(cached.snapshot.as_ref(), signing, now).await
+            && let Ok(material) = self.verify_snapshot(cached.snapshot.as_ref(), signing, now).await
             && (signing != SigningConfig::IfThere || material.signing_config.is_some())
         {
             return Ok(material);
@@ -130,7 +130,7 @@ impl Repository {
         if refresh == Refresh::Always {
             return Err(failed(outage));
         }
-        match self.from_snapshot(Some(&kept), signing, now).await {
+        match self.verify_snapshot(Some(&kept), signing, now).await {
             Ok(mut material) => {
                 tracing::warn!("{} cannot be asked, its cached copy is used: {outage}", self.url);
                 if let Some(state) = &mut material.repository {
@@ -184,7 +184,7 @@ impl Repository {
         self.session(http, shelf, Some(now), signing, now).await
     }
 
-    async fn from_snapshot(
+    async fn verify_snapshot(
         &self,
         snapshot: Option<&Snapshot>,
         signing: SigningConfig,
