@@ -1,50 +1,50 @@
-//! The one crypto backend: `ring`, as the provider of the Sigstore crates.
+//! The crypto backend of the Sigstore crates: `ring`, and pure Rust where its C code does not go (WebAssembly).
 //!
 //! `ring` cannot verify a signature over a digest that somebody else computed. Only for that case (files signed
-//! with a message signature) the pure-Rust crates `p256` and `p384` are used.
+//! with a message signature) the pure-Rust crates `p256` and `p384` are used everywhere.
 
 use std::sync::LazyLock;
 
-use ring::{
-    digest,
-    rand::SystemRandom,
-    signature::{self, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey, VerificationAlgorithm},
-};
+use countersign_oci::Digest;
 use sigstore_crypto::provider::{CryptoProvider, HashContext, SigningKeyPair, install_default_provider};
 use sigstore_crypto::{Error, KeyAlgorithm, SigningScheme};
 use sigstore_types::HashAlgorithm;
 
 mod memo;
+#[cfg(any(target_family = "wasm", test))]
+mod portable;
+#[cfg(not(target_family = "wasm"))]
+mod ring;
 
+#[cfg(not(target_family = "wasm"))]
+use self::ring as backend;
 use memo::{Check, Memo};
+#[cfg(target_family = "wasm")]
+use portable as backend;
 
-/// Makes `ring` the crypto provider of the Sigstore crates, for the whole process.
+/// Makes this crate's backend the crypto provider of the Sigstore crates, for the whole process.
 ///
 /// Calling it again does nothing. [`crate::Verifier::new`] calls it, so a program that embeds the verifier need
 /// not. A provider that the program installed before is left in place.
+///
+/// This and the memo behind it (signature checks that succeeded, 1,024 of them, known by a hash of everything that they
+/// were about) are the only state of this crate that is not in a value that somebody holds: the Sigstore crates ask one
+/// provider for each process and take none as an argument. No configuration, no trusted root and no verdict is in it.
 pub fn install() {
     // `Err` only says that a provider is there already.
-    let _ = install_default_provider(&Ring);
+    let _ = install_default_provider(&Provider);
 }
 
 #[derive(Debug)]
-struct Ring;
+struct Provider;
 
-impl CryptoProvider for Ring {
+impl CryptoProvider for Provider {
     fn hash(&self, algorithm: HashAlgorithm) -> Result<Box<dyn HashContext>, Error> {
-        let algorithm = match algorithm {
-            HashAlgorithm::Sha2256 => &digest::SHA256,
-            HashAlgorithm::Sha2384 => &digest::SHA384,
-            HashAlgorithm::Sha2512 => &digest::SHA512,
-            other => return Err(Error::UnsupportedAlgorithm(format!("digest algorithm {other}"))),
-        };
-        Ok(Box::new(RingHash(digest::Context::new(algorithm))))
+        backend::hash(algorithm)
     }
 
     fn sha256(&self, data: &[u8]) -> [u8; 32] {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest::digest(&digest::SHA256, data).as_ref());
-        bytes
+        *Digest::of(data).bytes()
     }
 
     fn verify_raw(&self, scheme: SigningScheme, key: &[u8], data: &[u8], signature: &[u8]) -> Result<(), Error> {
@@ -52,7 +52,7 @@ impl CryptoProvider for Ring {
         if MEMO.succeeded(check) {
             return Ok(());
         }
-        UnparsedPublicKey::new(algorithm(scheme)?, key).verify(data, signature).map_err(|_| invalid(scheme))?;
+        backend::verify(scheme, key, data, signature)?;
         MEMO.remember(check);
         Ok(())
     }
@@ -73,75 +73,16 @@ impl CryptoProvider for Ring {
     }
 
     fn generate_key_pair(&self, algorithm: KeyAlgorithm) -> Result<Box<dyn SigningKeyPair>, Error> {
-        if algorithm != KeyAlgorithm::EcdsaP256 {
-            return Err(Error::UnsupportedAlgorithm(format!("key generation for {algorithm:?}")));
-        }
-        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
-            .map_err(|_| Error::KeyGeneration("the system's random source failed".into()))?;
-        self.key_pair_from_pkcs8_der(pkcs8.as_ref())
+        backend::generate_key_pair(algorithm)
     }
 
     fn key_pair_from_pkcs8_der(&self, pkcs8: &[u8]) -> Result<Box<dyn SigningKeyPair>, Error> {
-        EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8, &SystemRandom::new())
-            .map(|pair| Box::new(RingKeyPair(pair)) as Box<dyn SigningKeyPair>)
-            .map_err(|rejected| Error::InvalidKeyFormat(rejected.to_string()))
+        backend::key_pair_from_pkcs8_der(pkcs8)
     }
 }
 
 /// What was verified in this process, whoever asked.
 static MEMO: LazyLock<Memo> = LazyLock::new(Memo::default);
-
-struct RingHash(digest::Context);
-
-impl HashContext for RingHash {
-    fn update(&mut self, data: &[u8]) {
-        self.0.update(data);
-    }
-
-    fn finalize(self: Box<Self>) -> Vec<u8> {
-        self.0.finish().as_ref().to_vec()
-    }
-}
-
-struct RingKeyPair(EcdsaKeyPair);
-
-impl SigningKeyPair for RingKeyPair {
-    fn algorithm(&self) -> KeyAlgorithm {
-        KeyAlgorithm::EcdsaP256
-    }
-
-    fn public_key_bytes(&self) -> &[u8] {
-        self.0.public_key().as_ref()
-    }
-
-    fn sign_raw(&self, data: &[u8]) -> Result<Vec<u8>, Error> {
-        self.0
-            .sign(&SystemRandom::new(), data)
-            .map(|signature| signature.as_ref().to_vec())
-            .map_err(|_| Error::Signing("the system's random source failed".into()))
-    }
-
-    fn sign_prehashed(&self, _digest: &[u8]) -> Result<Vec<u8>, Error> {
-        Err(Error::UnsupportedAlgorithm("signing a digest".into()))
-    }
-}
-
-fn algorithm(scheme: SigningScheme) -> Result<&'static dyn VerificationAlgorithm, Error> {
-    Ok(match scheme {
-        SigningScheme::EcdsaP256Sha256 => &signature::ECDSA_P256_SHA256_ASN1,
-        SigningScheme::EcdsaP256Sha384 => &signature::ECDSA_P256_SHA384_ASN1,
-        SigningScheme::EcdsaP384Sha256 => &signature::ECDSA_P384_SHA256_ASN1,
-        SigningScheme::EcdsaP384Sha384 => &signature::ECDSA_P384_SHA384_ASN1,
-        SigningScheme::Ed25519 => &signature::ED25519,
-        SigningScheme::RsaPssSha256 => &signature::RSA_PSS_2048_8192_SHA256,
-        SigningScheme::RsaPssSha384 => &signature::RSA_PSS_2048_8192_SHA384,
-        SigningScheme::RsaPssSha512 => &signature::RSA_PSS_2048_8192_SHA512,
-        SigningScheme::RsaPkcs1Sha256 => &signature::RSA_PKCS1_2048_8192_SHA256,
-        SigningScheme::RsaPkcs1Sha384 => &signature::RSA_PKCS1_2048_8192_SHA384,
-        SigningScheme::RsaPkcs1Sha512 => &signature::RSA_PKCS1_2048_8192_SHA512,
-        other => return Err(Error::UnsupportedAlgorithm(other.name().to_owned())),
-    })
-}
 
 fn p256_prehashed(key: &[u8], digest: &[u8], signature: &[u8]) -> Option<()> {
     use p256::ecdsa::{Signature, VerifyingKey, signature::hazmat::PrehashVerifier};
@@ -168,10 +109,10 @@ mod tests {
 
     #[test]
     fn a_generated_key_signs_what_its_public_key_verifies_and_nothing_else() {
-        let pair = Ring.generate_key_pair(KeyAlgorithm::EcdsaP256).unwrap();
+        let pair = Provider.generate_key_pair(KeyAlgorithm::EcdsaP256).unwrap();
         let signature = pair.sign_raw(b"message").unwrap();
         let verify = |data: &[u8], signature: &[u8]| {
-            Ring.verify_raw(SigningScheme::EcdsaP256Sha256, pair.public_key_bytes(), data, signature)
+            Provider.verify_raw(SigningScheme::EcdsaP256Sha256, pair.public_key_bytes(), data, signature)
         };
         // The second time it is remembered, and nothing else with it.
         assert!(verify(b"message", &signature).is_ok());
@@ -184,20 +125,69 @@ mod tests {
 
     #[test]
     fn a_digest_verifies_like_the_message_it_came_from() {
-        let pair = Ring.generate_key_pair(KeyAlgorithm::EcdsaP256).unwrap();
+        let pair = Provider.generate_key_pair(KeyAlgorithm::EcdsaP256).unwrap();
         let signature = pair.sign_raw(b"message").unwrap();
         let verify = |digest: &[u8]| {
-            Ring.verify_prehashed(SigningScheme::EcdsaP256Sha256, pair.public_key_bytes(), digest, &signature)
+            Provider.verify_prehashed(SigningScheme::EcdsaP256Sha256, pair.public_key_bytes(), digest, &signature)
         };
-        assert!(verify(&Ring.sha256(b"message")).is_ok());
-        assert!(verify(&Ring.sha256(b"massage")).is_err());
+        assert!(verify(&Provider.sha256(b"message")).is_ok());
+        assert!(verify(&Provider.sha256(b"massage")).is_err());
+    }
+
+    #[test]
+    fn the_portable_backend_and_ring_agree_on_every_signature() {
+        use ::ring::rand::SystemRandom;
+        use ::ring::signature::{
+            ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+        };
+        let random = SystemRandom::new();
+        let mut signed: Vec<(SigningScheme, Vec<u8>, Vec<u8>)> = Vec::new();
+        for (scheme, algorithm) in [
+            (SigningScheme::EcdsaP256Sha256, &ECDSA_P256_SHA256_ASN1_SIGNING),
+            (SigningScheme::EcdsaP384Sha384, &ECDSA_P384_SHA384_ASN1_SIGNING),
+        ] {
+            let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
+            let pair = EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).unwrap();
+            let signature = pair.sign(&random, b"message").unwrap();
+            signed.push((scheme, pair.public_key().as_ref().to_vec(), signature.as_ref().to_vec()));
+        }
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+        let signature = pair.sign(b"message").as_ref().to_vec();
+        signed.push((SigningScheme::Ed25519, pair.public_key().as_ref().to_vec(), signature));
+        for (scheme, key, signature) in signed {
+            let mut changed = signature.clone();
+            *changed.last_mut().unwrap() ^= 1;
+            let cases = [
+                (&key[..], &b"message"[..], &signature[..], true),
+                (&key, b"massage", &signature, false),
+                (&key, b"message", &changed, false),
+                (&key, b"message", &signature[1..], false),
+                (&key[1..], b"message", &signature, false),
+                (&key, b"message", b"", false),
+                (b"", b"message", &signature, false),
+            ];
+            for (key, data, signature, good) in cases {
+                assert_eq!(ring::verify(scheme, key, data, signature).is_ok(), good, "{scheme:?}");
+                assert_eq!(portable::verify(scheme, key, data, signature).is_ok(), good, "{scheme:?}");
+            }
+        }
+        for algorithm in [HashAlgorithm::Sha2256, HashAlgorithm::Sha2384, HashAlgorithm::Sha2512] {
+            let digest = |mut context: Box<dyn HashContext>| {
+                context.update(b"mess");
+                context.update(b"age");
+                context.finalize()
+            };
+            assert_eq!(digest(ring::hash(algorithm).unwrap()), digest(portable::hash(algorithm).unwrap()));
+        }
+        assert!(portable::verify(SigningScheme::RsaPkcs1Sha256, &[0; 300], b"m", b"s").is_err());
+        assert!(portable::generate_key_pair(KeyAlgorithm::EcdsaP256).is_err(), "it only verifies");
     }
 
     #[test]
     fn an_algorithm_that_ring_lacks_is_an_error_not_a_pass() {
-        assert!(Ring.verify_raw(SigningScheme::MlDsa44, &[0; 1312], b"m", b"s").is_err());
-        assert!(Ring.verify_prehashed(SigningScheme::RsaPkcs1Sha256, &[0; 300], &[0; 32], b"s").is_err());
-        assert!(Ring.generate_key_pair(KeyAlgorithm::Ed25519).is_err());
-        assert!(Ring.hash(HashAlgorithm::Sha2256).is_ok());
+        assert!(Provider.verify_raw(SigningScheme::MlDsa44, &[0; 1312], b"m", b"s").is_err());
+        assert!(Provider.verify_prehashed(SigningScheme::RsaPkcs1Sha256, &[0; 300], &[0; 32], b"s").is_err());
+        assert!(Provider.generate_key_pair(KeyAlgorithm::Ed25519).is_err());
+        assert!(Provider.hash(HashAlgorithm::Sha2256).is_ok());
     }
 }

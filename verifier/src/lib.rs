@@ -10,7 +10,7 @@
 //! * [`trusted_root`]: which keys are believed, and where they come from
 //! * [`evidence`]: what lies beside an image; [`collect`] reads it from a registry
 //! * [`bundle`], [`statement`]: what shape a signature has; [`reason`]: why one will not do
-//! * [`verify`]: the decision, pure; [`verified`]: its proof
+//! * [`verify`]: the decision, pure; [`verified`]: its proof; [`batch`]: many; [`image_verifier`]: the place for other schemes
 //! * [`blob`]: the same for files, whose signatures have more shapes
 //! * [`platforms`]: what a verified image covers
 //! * [`report`]: the decision for people and for programs
@@ -22,37 +22,51 @@
 //! `statement` (is it about this digest, and is it a signature at all) and the crate `countersign_policy` (who, when,
 //! for which name). Everything else carries bytes.
 //!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `registry` (default) | [`resolve`] and [`verify_image`]: evidence from a registry or an image layout, with tokio |
+//! | `tuf` (default) | trusted roots from TUF repositories, with a cache |
+//! | none | the core: evidence as bytes, a verdict; no tokio, no HTTP, no TLS, and it compiles for `wasm32-wasip1` |
+//!
+//! No feature leaves a check out. A [`Verifier`] is `Send + Sync`: make one, share it. There is no global state but that which
+//! [`crypto::install`] names. Failures are enums to match, with a stable `code` and a class for programs: [`Error`] where no verdict could be
+//! reached, [`reason::Reason`] for each signature that will not do. Many images are judged with [`Verifier::verify_batch`], one bundle for
+//! many with [`Verifier::authenticate`], files with [`Verifier::verify_blob`]; [`image_verifier`] is the place for another scheme.
+//!
 //! # Example
 //!
-//! ```
-//! use countersign_oci::{Digest, ImageReference, PinnedReference};
+//! `examples/download_gate.rs` is a whole program. The heart of it:
+//!
+#![cfg_attr(feature = "registry", doc = "```")]
+#![cfg_attr(not(feature = "registry"), doc = "```ignore")]
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/verifier/signed_example.rs"));
+//! use countersign_oci::{Registry, RegistryOptions};
 //! use countersign_policy::Policy;
-//! use countersign_verifier::{Asked, Evidence, TrustedRoot, Verdict, Verifier};
+//! use countersign_verifier::{TrustedRoot, Verdict, Verifier, report, resolve, verify_image};
+//! use jiff::Timestamp;
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let policy = Policy::from_yaml("policy.yaml", r#"
-//! version: 1
-//! signers:
-//!   - name: release
-//!     issuer: https://token.actions.githubusercontent.com
-//!     identity: https://github.com/example/backends/.github/workflows/release.yml@refs/heads/main
-//! "#)?;
-//! let verifier = Verifier::new(TrustedRoot::embedded_public_good()?)?;
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (_sandbox, reference, policy, trusted_root) = signed_example().await;
+//! let policy = Policy::from_yaml("policy.yaml", &policy)?;
+//! let root = TrustedRoot::from_json(&trusted_root, "trusted_root.json")?;
+//! let (verifier, registry) = (Verifier::new(root)?, Registry::new(RegistryOptions::default())?);
 //!
-//! // What was asked for, and what was found beside it: here, nothing.
-//! let reference: ImageReference = "ghcr.io/example/backends:v1".parse()?;
-//! let pinned = PinnedReference::new(reference.repository().clone(), Digest::of(b"the image index"));
-//! let asked = Asked { reference: pinned, tag: reference.tag().cloned() };
-//! let now = "2026-11-01T00:00:00Z".parse()?;
-//!
-//! match verifier.verify(&asked, &Evidence::default(), &policy, now)? {
-//!     Verdict::Verified(image, _) => panic!("nothing signed {}", image.reference()),
-//!     Verdict::Rejected(findings) => assert!(findings.candidates.is_empty()),
-//!     _ => panic!("everything there is was seen"),
+//! let asked = resolve(&registry, &reference.parse()?).await?;
+//! let verdict = verify_image(&registry, &verifier, &policy, &asked, Timestamp::now()).await?;
+//! match &verdict {
+//!     Verdict::Verified(image, _) => println!("install {}", image.reference()),
+//!     Verdict::Rejected(findings) => println!("refused: {}", report::headline(findings)),
+//!     undecided => println!("could not tell: {}", report::headline(undecided.findings())),
 //! }
+//! # assert!(matches!(verdict, Verdict::Verified(..)));
 //! # Ok(())
 //! # }
-//! ```
+#![doc = "```"]
+//!
+//! Without a registry, evidence is what the program has at hand: [`Evidence::from_bundles`].
 
 pub mod batch;
 pub mod blob;
@@ -65,6 +79,7 @@ mod error;
 pub mod evidence;
 #[cfg(feature = "cli")]
 pub mod hook;
+pub mod image_verifier;
 pub mod inspect;
 pub mod platforms;
 pub mod reason;

@@ -7,7 +7,6 @@
 use countersign_oci::{Digest, limits};
 use countersign_policy::{Claims, SignatureFacts};
 use jiff::Timestamp;
-use ring::digest::{SHA256, digest};
 use sigstore_crypto::{KeyAlgorithm, SubjectAltName};
 use sigstore_trust_root::TrustedRoot as SigstoreRoot;
 use sigstore_types::{Bundle, DerCertificate, DerPublicKey, Sha256Hash, SignatureContent, TransparencyLogEntry};
@@ -238,9 +237,7 @@ fn leaf_hash_of(bundle: &Bundle) -> Result<Digest, Reason> {
     let mut leaf = Vec::with_capacity(body.len() + 1);
     leaf.push(0);
     leaf.extend_from_slice(body);
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, &leaf).as_ref());
-    Ok(Digest::from_bytes(bytes))
+    Ok(Digest::of(&leaf))
 }
 
 fn claims(found: &sigstore_crypto::FulcioCiClaims) -> Claims {

@@ -2,13 +2,14 @@
 
 use crate::flags::{E2eFlags, PeersFlags, WorkflowsFlags};
 use crate::shell::{cargo, run};
-use crate::{bans, e2e, peers, tidy, workflows};
+use crate::{bans, core, e2e, peers, tidy, workflows};
 
 pub(crate) fn all() -> anyhow::Result<()> {
     run("formatting", &mut cargo(&["fmt", "--all", "--", "--check"]))?;
     tidy::check()?;
     bans::check()?;
     workflows::check(&WorkflowsFlags::default())?;
+    core::check()?;
     let lints = ["clippy", "--locked", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
     run("lints", &mut cargo(&lints))?;
     run("tests", &mut cargo(&["test", "--locked", "--workspace", "--all-features"]))?;

@@ -23,6 +23,8 @@ pub(crate) enum Task {
     Ci,
     /// Runs a public conformance suite, a copy of which is given, against a client of ours.
     Conformance(ConformanceFlags),
+    /// Fails when the core that programs embed needs a runtime, HTTP or TLS, or does not compile for WebAssembly.
+    Core,
     /// Runs the whole loop with the real binaries on the sandbox: sign, verify, install, and every refusal.
     E2e(E2eFlags),
     /// Runs the same loop with the tools and servers that people run, both ways, and prints one matrix.

@@ -8,6 +8,7 @@ mod bans;
 mod bench;
 mod ci;
 mod conformance;
+mod core;
 mod e2e;
 mod flags;
 mod peers;
@@ -32,6 +33,7 @@ fn run(arguments: flags::Arguments) -> anyhow::Result<()> {
         flags::Task::Bench(task) => bench::run(&task),
         flags::Task::Ci => ci::all(),
         flags::Task::Conformance(flags) => conformance::run(&flags),
+        flags::Task::Core => core::check(),
         flags::Task::E2e(flags) => e2e::run(&flags),
         flags::Task::Peers(flags) => peers::run(&flags),
         flags::Task::Sandbox(arguments) => sandbox::program::run(arguments),

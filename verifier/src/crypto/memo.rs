@@ -7,7 +7,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
-use ring::digest::{Context, SHA256};
+use countersign_oci::DigestHasher;
 use sigstore_crypto::SigningScheme;
 
 /// How many checks are remembered: the newest.
@@ -19,15 +19,13 @@ pub(super) struct Check([u8; 32]);
 
 impl Check {
     pub(super) fn new(scheme: SigningScheme, key: &[u8], data: &[u8], signature: &[u8]) -> Self {
-        let mut context = Context::new(&SHA256);
+        let mut hasher = DigestHasher::new();
         for part in [scheme.name().as_bytes(), key, data, signature] {
             // With its length in front, no part can pass for the beginning of the next.
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part);
+            hasher.update(&(part.len() as u64).to_be_bytes());
+            hasher.update(part);
         }
-        let mut hash = [0; 32];
-        hash.copy_from_slice(context.finish().as_ref());
-        Self(hash)
+        Self(*hasher.finish().bytes())
     }
 }
 
