@@ -19,6 +19,8 @@ mod epoch;
 mod forge;
 mod identity_attacks;
 mod download_gate;
+mod epoch;
+mod forge;
 mod inspect;
 mod junk;
 mod keeper;
