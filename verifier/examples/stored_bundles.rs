@@ -1,4 +1,4 @@
-//! Signs statements about images on the sandbox, for the example `verify_stored` to verify.
+//! Signs statements about images on the sandbox, for the example `verify_stored` to verify, with `trusted_root.json` and `policy.yaml`.
 //!
 //! ```text
 //! cargo run --release --example stored_bundles -- DIR COUNT distinct|shared v1|v2
@@ -61,7 +61,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             "predicate": {},
         });
         let signed = services.sign(&current, statement.to_string().as_bytes()).await?;
-        std::fs::write(folder.join(format!("sha256-{}.json", digest.hex())), &signed.json)?;
+        std::fs::write(folder.join(format!("{}-{number}.json", digest.hex())), &signed.json)?;
     }
     Ok(())
 }

@@ -1,12 +1,12 @@
 //! Verifies the bundles in a folder on one core, and says how long that took: how fast is the library?
 //!
 //! ```text
-//! cargo run --release --no-default-features --example verify_stored -- DIR [PASSES]
+//! cargo run --release --example verify_stored -- TRUSTED_ROOT POLICY DIR [PASSES]
 //! ```
 //!
-//! DIR holds `trusted_root.json`, `policy.yaml` and bundles named `sha256-<hex of the image>.json`, such as the example `stored_bundles`
-//! makes. Whatever is not verified ends the program. It needs neither network nor threads, so it runs as a WebAssembly module too:
-//! `--target wasm32-wasip1`, and a folder that the runtime lets it see.
+//! The bundles are named `<hex of the image's sha256>-<number>.json`, such as the example `stored_bundles` makes. Whatever is not verified
+//! ends the program. It needs neither network nor threads, so it runs as a WebAssembly module too: `--target wasm32-wasip1`, and folders that
+//! the runtime lets it see.
 //!
 //! The library remembers 1,024 signature checks that succeeded. Where each bundle has a certificate of its own, measure one pass, or more
 //! than 300 bundles: else later passes find everything remembered.
@@ -25,15 +25,14 @@ use jiff::Timestamp;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let folder = arguments.next().ok_or("usage: verify_stored DIR [PASSES]")?;
+    let mut next = || arguments.next().ok_or("usage: verify_stored TRUSTED_ROOT POLICY DIR [PASSES]");
+    let (root, policy, folder) = (next()?, next()?, next()?);
     let passes: usize = arguments.next().map_or(Ok(1), |text| text.parse())?;
-    let folder = Path::new(&folder);
-    let policy = Policy::from_yaml("policy.yaml", &std::fs::read_to_string(folder.join("policy.yaml"))?)?;
-    let root = std::fs::read_to_string(folder.join("trusted_root.json"))?;
-    let verifier = Verifier::new(TrustedRoot::from_json(&root, "trusted_root.json")?)?;
-    let stored = stored(folder)?;
+    let policy = Policy::from_yaml(&policy, &std::fs::read_to_string(&policy)?)?;
+    let verifier = Verifier::new(TrustedRoot::from_json(&std::fs::read_to_string(&root)?, &root)?)?;
+    let stored = stored(Path::new(&folder))?;
     if stored.is_empty() {
-        return Err("no bundle is named sha256-<hex>.json".into());
+        return Err("no bundle is named <hex>-<number>.json".into());
     }
 
     let now = Timestamp::now();
@@ -63,7 +62,7 @@ fn stored(folder: &Path) -> Result<Vec<(Asked, Evidence)>, Box<dyn Error>> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let Some(hex) = name.strip_prefix("sha256-").and_then(|rest| rest.strip_suffix(".json")) else { continue };
+        let Some((hex, _)) = name.strip_suffix(".json").and_then(|rest| rest.split_once('-')) else { continue };
         let digest: Digest = format!("sha256:{hex}").parse()?;
         let asked = Asked { reference: repository.pin(digest), tag: None };
         stored.push((asked, Evidence::from_bundles([std::fs::read(&path)?.into()])));
