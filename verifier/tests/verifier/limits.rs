@@ -26,20 +26,14 @@ use countersign_oci::{Digest, limits};
 use sandbox::{GithubIdentity, RekorVersion};
 use serde_json::{Value, json};
 
-use crate::attacks_on_bundles::MADE;
+use crate::attacks_on_bundles::{MADE, block_on, refusal};
 use crate::blob_bundles::{changed, entry, timestamps};
 use crate::forge::{Forge, REPOSITORY, asked, image, judge_bytes, statement, subject};
-
-fn refusal(good: &Value, change: impl FnOnce(&mut Value)) -> String {
-    MADE.forge.judge(good).unwrap();
-    MADE.forge.judge(&changed(good, change)).unwrap_err()
-}
 
 /// The answers to a statement of Rekor v1 with each of these lists of subjects.
 fn answers(subjects: &[Vec<Value>]) -> Vec<Result<(), String>> {
     let forge = Forge::start();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+    block_on(async {
         let hand = forge.hand(&GithubIdentity::default()).await;
         let mut answers = Vec::new();
         for subjects in subjects {
@@ -160,8 +154,7 @@ fn json_as_deep_as_it_likes_is_an_answer() {
         }
     }
     let forge = Forge::start();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+    block_on(async {
         let hand = forge.hand(&GithubIdentity::default()).await;
         let payload = String::from_utf8(statement(&[subject(REPOSITORY, image(), "v1")])).unwrap();
         let with = payload.replace("\"predicate\":{}", &format!("\"predicate\":{}", deep(100_000)));

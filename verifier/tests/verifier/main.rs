@@ -10,6 +10,7 @@
 mod attacks_by_mutation;
 mod attacks_on_bundles;
 mod attacks_on_registries;
+mod attacks_on_time;
 mod batch;
 mod blob_bundles;
 mod blob_refusals;
