@@ -53,7 +53,7 @@ struct Looked {
 
 /// Why a file does not load, and where.
 struct Refused {
-    failure: Failure,
+    failure: Box<Failure>,
     line: Option<u32>,
     column: Option<u32>,
     key: String,
@@ -74,11 +74,11 @@ pub(crate) fn run(arguments: &LintArguments) -> Exit {
 
 fn look(path: &Path) -> Looked {
     let file = path.display().to_string();
-    let unplaced = |failure| Refused { failure, line: None, column: None, key: String::new() };
+    let unplaced = |failure| Refused { failure: Box::new(failure), line: None, column: None, key: String::new() };
     let result = read("policy", path).map_err(unplaced).and_then(|text| {
         lint(&file, &text, program::now()).map_err(|error| {
             let at = error.location();
-            Refused { failure: failure(&error), line: at.line, column: at.column, key: at.key.clone() }
+            Refused { failure: Box::new(failure(&error)), line: at.line, column: at.column, key: at.key.clone() }
         })
     });
     Looked { file, result }
