@@ -18,6 +18,7 @@ mod refusals;
 mod round_trip;
 pub(crate) mod snapshot;
 mod table;
+mod verifying;
 mod world;
 
 use crate::flags::E2eFlags;
@@ -66,6 +67,7 @@ fn run_one(programs: &Programs, folder: &Path, referrers_api: bool, rekor: Rekor
     let mut table = Table::default();
     let mut rows = table.of(&place);
     round_trip::run(&world, &mut rows).with_context(|| format!("round trip ({place})"))?;
+    verifying::run(&world, &mut rows).with_context(|| format!("verifying ({place})"))?;
     refusals::run(&world, &mut rows).with_context(|| format!("refusals ({place})"))?;
     offline::run(programs, &world, &mut rows).with_context(|| format!("offline ({place})"))?;
     Ok(table)

@@ -83,12 +83,8 @@ impl<'p> World<'p> {
 
     /// Signs references as a release job does: with the identity that the ambient protocol gives it.
     pub(crate) fn sign(&self, references: &[String], identity: &GithubIdentity) -> anyhow::Result<Run> {
-        let signing_config = match self.rekor {
-            Rekor::V1 => &self.trust.signing_config_rekor_v1,
-            Rekor::V2 => &self.trust.signing_config_rekor_v2,
-        };
         let mut arguments = texts(&["sign", "--output", "json", "--signing-config"]);
-        arguments.push(path(signing_config));
+        arguments.push(path(self.signing_config()));
         arguments.extend(self.trust_arguments(&self.trust.trusted_root));
         arguments.extend(self.registry_arguments());
         arguments.extend(references.iter().cloned());
@@ -105,6 +101,22 @@ impl<'p> World<'p> {
         arguments.push(path(&policy));
         arguments.extend(self.trust_arguments(trusted_root));
         arguments.extend(self.registry_arguments());
+        self.programs.run("countersign-verifier", &arguments, &self.environment())
+    }
+
+    /// Signs a file as a release job does.
+    pub(crate) fn sign_blob(&self, file: &str, identity: &GithubIdentity) -> anyhow::Result<Run> {
+        let mut arguments = texts(&["sign-blob", file, "--signing-config"]);
+        arguments.push(path(self.signing_config()));
+        arguments.extend(self.trust_arguments(&self.trust.trusted_root));
+        let mut environment = self.environment();
+        environment.extend(self.sandbox.ambient(identity));
+        self.programs.run("countersign-signer", &arguments, &environment)
+    }
+
+    /// Calls the verifier with nothing but these arguments.
+    pub(crate) fn verifier(&self, arguments: &[impl AsRef<str>]) -> anyhow::Result<Run> {
+        let arguments: Vec<String> = arguments.iter().map(|argument| argument.as_ref().to_owned()).collect();
         self.programs.run("countersign-verifier", &arguments, &self.environment())
     }
 
@@ -155,11 +167,19 @@ impl<'p> World<'p> {
         }
     }
 
+    fn signing_config(&self) -> &Path {
+        match self.rekor {
+            Rekor::V1 => &self.trust.signing_config_rekor_v1,
+            Rekor::V2 => &self.trust.signing_config_rekor_v2,
+        }
+    }
+
     fn trust_arguments(&self, trusted_root: &Path) -> Vec<String> {
         vec!["--trusted-root".to_owned(), path(trusted_root)]
     }
 
-    fn registry_arguments(&self) -> Vec<String> {
+    /// The flag that maps the host of the real index to the sandbox.
+    pub(crate) fn registry_arguments(&self) -> Vec<String> {
         vec!["--registry-map".to_owned(), format!("{HOST}={}", self.sandbox.registry().host())]
     }
 
