@@ -40,7 +40,8 @@ pub(crate) fn run(programs: &Programs, world: &World<'_>, rows: &mut Rows<'_>) -
     rows.note("no network at all: a bundle", verdict(bundled, 0, "verified"));
     let by_tag = judge(&tagged, &["--layout", &layout, "--offline"]);
     rows.note("no network at all: an image layout", verdict(by_tag, 0, "verified"));
-    let without = judge(&tagged, &["--layout", &unsigned, "--offline"]);
+    // Docker's export calls the image by the name that it was pulled under, so it is asked for by its digest.
+    let without = judge(&at_digest, &["--layout", &unsigned, "--offline"]);
     rows.note("no network at all: a layout without signatures", verdict(without, 3, "rejected"));
     let registry = judge(&tagged, &["--offline"]);
     rows.note("no network at all: the registry", verdict(registry, 4, "undecided"));
