@@ -132,7 +132,7 @@ impl From<Failure> for Refusal {
 /// Who must have signed.
 enum Signer {
     Key(ManagedKey),
-    Policy(Policy),
+    Policy(Box<Policy>),
 }
 
 /// What is needed to judge any file.
@@ -211,7 +211,7 @@ impl VerifyBlobArguments {
                 failure
             })?;
             let trust = named.trust();
-            return Ok((Signer::Policy(named.policy), trust));
+            return Ok((Signer::Policy(Box::new(named.policy)), trust));
         };
         let bytes = flags::read_file("key", path, limits::CONFIG_BYTES)?;
         let key = ManagedKey::from_pem(&String::from_utf8_lossy(&bytes)).map_err(|error| failure(&error))?;

@@ -124,7 +124,7 @@ impl ImportArguments {
 fn read(path: &Path) -> Result<(String, String), Failure> {
     let (origin, bytes) = if path == Path::new("-") {
         let mut bytes = Vec::new();
-        let limit = limits::CONFIG_BYTES as u64 + 1;
+        let limit = limits::CONFIG_BYTES + 1;
         let unread =
             |error| Failure::usage("unreadable-input", format!("standard input cannot be read: {error}"), None);
         std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(unread)?;
