@@ -156,6 +156,16 @@ pub enum PolicyError {
         /// How many signers there are.
         signers: usize,
     },
+    /// A pattern is longer than any that is needed.
+    #[error("{at}: the pattern has {bytes} bytes, more than {limit}")]
+    LongPattern {
+        /// Where it stands.
+        at: Location,
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        limit: usize,
+    },
     /// The document nests too deep or holds too many values.
     #[error("{at}: the document nests too deep or has too many values")]
     TooComplex {
@@ -214,6 +224,7 @@ impl PolicyError {
             | Self::OpenPattern { at, .. }
             | Self::RefusedYaml { at, .. }
             | Self::Threshold { at, .. }
+            | Self::LongPattern { at, .. }
             | Self::TooComplex { at }
             | Self::TooLarge { at, .. }
             | Self::UnknownKey { at, .. }
@@ -237,6 +248,7 @@ impl PolicyError {
             Self::OpenPattern { .. } => "policy-open-pattern",
             Self::RefusedYaml { .. } => "policy-refused-yaml",
             Self::Threshold { .. } => "policy-threshold",
+            Self::LongPattern { .. } => "policy-long-pattern",
             Self::TooComplex { .. } => "policy-too-complex",
             Self::TooLarge { .. } => "policy-too-large",
             Self::UnknownKey { .. } => "policy-unknown-key",

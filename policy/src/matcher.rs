@@ -1,6 +1,9 @@
 //! Compares one value with what a policy says of it: exactly, or by a pattern over the whole value.
 
-use regex::{Regex, RegexBuilder};
+use regex::RegexBuilder;
+use regex_automata::meta;
+use regex_automata::nfa::thompson::WhichCaptures;
+use regex_automata::util::syntax;
 use regex_syntax::hir::{Dot, Hir, HirKind};
 
 use crate::error::{Location, PolicyError};
@@ -30,7 +33,7 @@ impl Matcher {
         match self {
             Self::Exact(_) => false,
             Self::Pattern(pattern) => {
-                value.len() <= MAX_VALUE_BYTES && build(&pattern.text).is_ok_and(|part| part.is_match(value))
+                value.len() <= MAX_VALUE_BYTES && build(&pattern.text).is_some_and(|part| part.is_match(value))
             }
         }
     }
@@ -64,7 +67,7 @@ impl Matcher {
 #[derive(Clone, Debug)]
 pub(crate) struct Pattern {
     text: String,
-    expression: Regex,
+    expression: meta::Regex,
     /// How a value must begin, to the letter, whatever else the expression admits. Empty where nothing need be fixed.
     heads: Vec<String>,
 }
@@ -92,14 +95,17 @@ impl Pattern {
         if text.is_empty() {
             return Err(PolicyError::Empty { at: at.clone() });
         }
-        let malformed = |source: regex::Error| PolicyError::MalformedPattern {
+        if text.len() > MAX_PATTERN_BYTES {
+            return Err(PolicyError::LongPattern { at: at.clone(), bytes: text.len(), limit: MAX_PATTERN_BYTES });
+        }
+        let whole = format!(r"\A(?:{text})\z");
+        // Alone first: `a)|(?:b` is only well-formed inside the group.
+        check(text).and_then(|()| check(&whole)).map_err(|source| PolicyError::MalformedPattern {
             at: at.clone(),
             pattern: text.to_owned(),
             source: Box::new(source),
-        };
-        // Alone first: `a)|(?:b` is only well-formed inside the group.
-        build(text).map_err(malformed)?;
-        let expression = build(&format!(r"\A(?:{text})\z")).map_err(malformed)?;
+        })?;
+        let expression = build(&whole).ok_or_else(|| PolicyError::TooComplex { at: at.clone() })?;
         let heads = match fixed {
             Fixed::Nothing => Vec::new(),
             _ => heads(text, fixed).ok_or_else(|| PolicyError::OpenPattern {
@@ -235,9 +241,23 @@ fn is_dot(tree: &Hir) -> bool {
     [Dot::AnyChar, Dot::AnyCharExceptLF, Dot::AnyCharExceptCRLF].into_iter().any(|dot| *tree == Hir::dot(dot))
 }
 
-fn build(text: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(text).size_limit(SIZE_LIMIT).dfa_size_limit(CACHE_LIMIT).nest_limit(NEST_LIMIT).build()
+/// Says what is wrong with a pattern, in the words of the library that people know.
+fn check(text: &str) -> Result<(), regex::Error> {
+    RegexBuilder::new(text).size_limit(SIZE_LIMIT).nest_limit(NEST_LIMIT).build().map(|_| ())
 }
+
+/// Compiles a pattern as the crate `regex` does, without remembering what its groups match: that would cost memory for each group times
+/// each state, gigabytes for a pattern of a few kilobytes.
+fn build(text: &str) -> Option<meta::Regex> {
+    let limits = meta::Config::new()
+        .which_captures(WhichCaptures::None)
+        .nfa_size_limit(Some(SIZE_LIMIT))
+        .hybrid_cache_capacity(CACHE_LIMIT);
+    meta::Regex::builder().configure(limits).syntax(syntax::Config::new().nest_limit(NEST_LIMIT)).build(text).ok()
+}
+
+/// Bytes of a pattern: twice what an identity may have.
+const MAX_PATTERN_BYTES: usize = 4 * 1024;
 
 /// Bytes of a compiled expression. Patterns of identities need a few thousand.
 const SIZE_LIMIT: usize = 4 * 1024 * 1024;

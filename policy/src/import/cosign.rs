@@ -248,12 +248,13 @@ fn flag(word: &str) -> Option<(String, Option<String>)> {
     let letter = rest.chars().next()?;
     let long = match letter {
         'a' => "annotations",
-        'd' => "verbose",
+        // It takes no value: what follows in the same word is another flag, and cosign knows none that is short and joins.
+        'd' if rest.len() == 1 => "verbose",
         'o' => "output",
         't' => "timeout",
         _ => rest,
     };
-    let value = rest.get(1..).filter(|value| !value.is_empty() && long != rest && long != "verbose");
+    let value = rest.get(1..).filter(|value| !value.is_empty() && long != rest);
     Some((long.to_owned(), value.map(|value| value.strip_prefix('=').unwrap_or(value).to_owned())))
 }
 

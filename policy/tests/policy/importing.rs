@@ -613,3 +613,12 @@ fn what_a_block_of_ours_says_beside_is_kept() {
         format!("issuer: {GITHUB}\nidentity_regex: https://github.com/octo/app/\ngithub: {{repository: octo/app}}");
     assert_eq!(codes(&from_localai("block", &searched, None).unwrap()), ["anchored"]);
 }
+
+#[test]
+fn flags_that_are_joined_in_one_word_are_refused_and_nothing_of_them_is_dropped() {
+    let one = "cosign verify --certificate-identity a@b --certificate-oidc-issuer https://issuer.example";
+    assert!(from_cosign_text("x", &format!("{one} -d ghcr.io/octo/app")).is_ok());
+    for joined in ["-da env=prod", "-dt 5s", "-ad"] {
+        assert!(from_cosign_text("x", &format!("{one} {joined} ghcr.io/octo/app")).is_err(), "{joined}");
+    }
+}

@@ -257,3 +257,17 @@ fn an_issuer_pattern_fixes_the_host() {
         assert_eq!(codes(&policy.unwrap(), &facts).is_empty(), accepted, "{pattern} {issuer}");
     }
 }
+
+#[test]
+fn thousands_of_groups_cost_neither_gigabytes_nor_the_process() {
+    let groups = |count: usize| format!("{HEAD}refs/tags/v{}", "(a|b)?".repeat(count));
+    assert!(matches!(refusal(&signer(&groups(8_000))), PolicyError::LongPattern { .. }));
+    // As many as fit.
+    let most = groups(660);
+    let name = "https://github.com/octo/app/.github/workflows/release.yml@refs/tags/v";
+    assert!(admits(&most, &format!("{name}{}", "ab".repeat(300))));
+    assert!(!admits(&most, &format!("{name}{}c", "ab".repeat(300))));
+    let long = format!("{HEAD}{}", "a".repeat(4 * 1024 - HEAD.len()));
+    load(&signer(&long));
+    assert!(matches!(refusal(&signer(&format!("{long}a"))), PolicyError::LongPattern { bytes: 4097, limit: 4096, .. }));
+}

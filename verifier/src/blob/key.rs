@@ -24,6 +24,9 @@ impl ManagedKey {
             let detail = format!("it has {} bytes, more than the limit of {KEY_LIMIT}", text.len());
             return Err(Error::ManagedKey { detail });
         }
+        if text.matches("-----BEGIN ").count() > 1 {
+            return Err(Error::ManagedKey { detail: "it holds more than one key or certificate".to_owned() });
+        }
         let der = sigstore::public_key(text).map_err(|detail| Error::ManagedKey { detail })?;
         Ok(Self { der })
     }
@@ -54,7 +57,10 @@ oldkZFtF2ZrRQSDVmF+KENsfX+JB8APKkv41PLWBM2Y6RhCN0LSGQ7UB5A==
         assert!(ManagedKey::from_pem(KEY).is_ok());
         let long = format!("{KEY}{}", " ".repeat(KEY_LIMIT));
         let cut = KEY.replace("oldkZFtF2ZrRQSDVmF", "");
-        for text in ["", "no key", &KEY.replace("PUBLIC", "PRIVATE"), &KEY.replace("MFkwEw", "MFkwEA"), &cut, &long] {
+        let two = format!("{KEY}{KEY}");
+        for text in
+            [&two, "", "no key", &KEY.replace("PUBLIC", "PRIVATE"), &KEY.replace("MFkwEw", "MFkwEA"), &cut, &long]
+        {
             let error = ManagedKey::from_pem(text).unwrap_err();
             assert_eq!(error.code(), "managed-key-malformed", "{text}");
         }

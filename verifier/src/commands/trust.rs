@@ -110,9 +110,36 @@ async fn update(arguments: UpdateArguments) -> Exit {
         };
         progress.finish();
         let after = after.map_err(|error| failure(&error))?;
+        kept(&source, &cache, &after, now).await?;
         Ok(Document::new(&source, &after, now).with_changes(before.as_ref(), &after))
     };
     print(answer.await, &arguments.output)
+}
+
+/// Fails unless what the repository answered can be used without it from now on: that is what people refresh for.
+async fn kept(
+    source: &TrustSource,
+    cache: &TrustCache,
+    answered: &Material,
+    now: jiff::Timestamp,
+) -> Result<(), Failure> {
+    let Some(folder) = &cache.folder else {
+        return Err(Failure::usage(
+            "no-cache-folder",
+            "the repository answered, and there is no folder to keep that in",
+            Some("name one with --cache-dir, or set HOME".into()),
+        ));
+    };
+    let refreshed = |material: &Material| material.repository.as_ref().and_then(|state| state.refreshed);
+    let read = trusted_root::load_with(source, cache, Refresh::Never, now).await;
+    // Another process may have asked even later.
+    match read {
+        Ok(read) if refreshed(&read) >= refreshed(answered) => Ok(()),
+        _ => {
+            let cause = std::io::Error::other("what the repository answered could not be kept");
+            Err(failure(&countersign_verifier::Error::Cache { path: folder.display().to_string(), cause }))
+        }
+    }
 }
 
 async fn import(arguments: ImportArguments) -> Exit {

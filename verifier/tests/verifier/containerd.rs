@@ -442,6 +442,33 @@ fn files_that_others_may_write_decide_nothing() {
 }
 
 #[test]
+fn a_link_in_a_folder_that_others_may_write_decides_nothing_wherever_it_leads() {
+    let digest = format!("sha256:{}", "1".repeat(64));
+    let node = Node::new("version: 1\ndefault: refuse\nrules:\n  a.example: {policy: open/policy.yaml}\n");
+    let strict = "version: 1\nsigners:\n  - issuer: https://issuer.example\n    identity: a@b.example\n";
+    let policy = node.write("policy.yaml", strict);
+    let open = node.folder.path().join("open");
+    fs::create_dir(&open).unwrap();
+    std::os::unix::fs::symlink(&policy, open.join("policy.yaml")).unwrap();
+    let set_up = "countersign: refused, the hook is not set up: ";
+    // The link itself is fine: what is asked then is the registry, which is not there.
+    let asked = node.ask("a.example/app:v1", &digest);
+    assert!(!asked.text.starts_with(set_up), "{}", asked.text);
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+    let refused = node.ask("a.example/app:v1", &digest);
+    refused.is(2, set_up);
+    assert!(refused.text.contains("open can be written by others"), "{}", refused.text);
+    // Neither is a cache made where others may put one first.
+    node.write(
+        "hook.yaml",
+        "version: 1\ndefault: refuse\ncache_dir: open/cache\nrules:\n  a.example: {policy: policy.yaml}\n",
+    );
+    let refused = node.ask("a.example/app:v1", &digest);
+    refused.is(2, set_up);
+    assert!(!open.join("cache").exists());
+}
+
+#[test]
 fn settings_that_cannot_be_used_refuse_everything_and_say_where() {
     let digest = format!("sha256:{}", "1".repeat(64));
     for (settings, why) in [

@@ -234,3 +234,17 @@ fn many_processes_share_a_cache_and_those_that_are_killed_leave_it_whole() {
 fn names(folder: &Path) -> Vec<String> {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
+
+#[test]
+fn an_update_that_cannot_be_kept_is_no_success() {
+    let machine = Machine::new();
+    fs::write(machine.path("file"), "no folder").unwrap();
+    let (exit, document) = machine.json(&["update"], "file/cache");
+    assert_eq!((exit, document["error"]["code"].as_str()), (4, Some("trust-cache")), "{document}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_countersign-verifier"));
+    command.args(["trust", "update", "--tuf-url", &machine.sandbox.tuf_url()]);
+    command.args(["--tuf-root", &machine.path("tuf-root.json")]).env_clear();
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--cache-dir"));
+}

@@ -1,7 +1,9 @@
 //! The files that decide what a node pulls: only their owner may write them.
 
+use std::ffi::OsString;
 use std::fs::{self, Metadata};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::{Component, Path, PathBuf};
 
 use countersign_cli::{Failure, flags};
 use countersign_oci::{Credentials, limits};
@@ -36,62 +38,106 @@ pub(super) fn trust(policy: &Policy, folder: &Path, settings: &Settings) -> Resu
         Some(Trust::File(path)) => TrustSource::File(folder.join(path)),
         Some(Trust::Tuf { url, root }) => TrustSource::Tuf { url: url.clone(), root: folder.join(root) },
     };
-    if let TrustSource::File(path) | TrustSource::Tuf { root: path, .. } = &trust {
-        check_owner(path)?;
-    }
-    Ok(trust)
+    Ok(match trust {
+        TrustSource::File(path) => TrustSource::File(check_owner(&path)?),
+        TrustSource::Tuf { url, root } => TrustSource::Tuf { url, root: check_owner(&root)? },
+        other => other,
+    })
 }
 
 /// Reads a docker `config.json`. One that is named must be there.
 pub(super) fn credentials(path: &Path) -> Result<Credentials, Answer> {
-    check_owner(path)?;
-    flags::credentials_file(path).map_err(|failure| failed(&failure))
+    flags::credentials_file(&check_owner(path)?).map_err(|failure| failed(&failure))
 }
 
 /// Reads a file that only its owner may write.
 pub(super) fn read(what: &str, path: &Path) -> Result<Vec<u8>, Answer> {
-    check_owner(path)?;
-    flags::read_file(what, path, limits::CONFIG_BYTES).map_err(|failure| failed(&failure))
+    flags::read_file(what, &check_owner(path)?, limits::CONFIG_BYTES).map_err(|failure| failed(&failure))
 }
 
 fn text(what: &str, path: &Path) -> Result<String, Answer> {
     String::from_utf8(read(what, path)?).map_err(|error| misconfigured(&error))
 }
 
-/// Refuses a file that others than root and this process's user may write or replace: whoever can, decides what the node runs.
+/// Refuses a file that others than root and this process's user may write or replace: whoever can, decides what the node runs. Returns
+/// the file that the path leads to, which is the one to open.
 ///
-/// Links are followed first, then the file and every folder above it are looked at. A folder that everybody may write is
-/// fine where the owner of what lies in it alone may take that away (the sticky bit, as `/tmp` has it).
-pub(super) fn check_owner(path: &Path) -> Result<(), Answer> {
-    let unreadable = |cause: &dyn std::fmt::Display| refused(format!("cannot read {}: {cause}", path.display()));
-    let real = fs::canonicalize(path).map_err(|cause| unreadable(&cause))?;
-    let metadata = fs::metadata(&real).map_err(|cause| unreadable(&cause))?;
+/// Every link on the way, and every folder that is gone through, is looked at before what lies in it. A folder that everybody may write
+/// is fine where the owner of what lies in it alone may take that away (the sticky bit, as `/tmp` has it).
+pub(super) fn check_owner(path: &Path) -> Result<PathBuf, Answer> {
+    let Found::There(real, metadata) = follow(path)? else {
+        return Err(refused(format!("cannot read {}: it is not there", path.display())));
+    };
     // A pipe or a device would be waited for.
     if !metadata.is_file() {
         return Err(refused(format!("{} is not a file", path.display())));
     }
-    check_chain(&real, &metadata)
+    Ok(real)
 }
 
-/// Refuses a cache that others may write. One that is not there yet is made later.
+/// Refuses a cache that others may write, or that would be made where they may. One that is not there yet is made later.
 pub(super) fn check_cache(folder: &Path) -> Result<(), Answer> {
-    match fs::canonicalize(folder) {
-        Ok(real) => {
-            let metadata = fs::metadata(&real).map_err(|cause| misconfigured(&cause))?;
-            check_chain(&real, &metadata)
-        }
-        Err(_) => Ok(()),
-    }
+    follow(folder).map(|_| ())
 }
 
-fn check_chain(path: &Path, metadata: &Metadata) -> Result<(), Answer> {
-    writable_by_others(path, metadata, false)?;
-    for folder in path.ancestors().skip(1) {
-        let metadata = fs::metadata(folder).map_err(|cause| misconfigured(&cause))?;
-        writable_by_others(folder, &metadata, true)?;
-    }
-    Ok(())
+/// Where a path leads, when nobody else has a say in it.
+enum Found {
+    There(PathBuf, Metadata),
+    /// Everything up to what is missing was looked at.
+    Missing,
 }
+
+/// Follows a path name by name, as the kernel does, and refuses it where somebody else decides where it leads.
+fn follow(path: &Path) -> Result<Found, Answer> {
+    let unreadable = |cause: &dyn std::fmt::Display| refused(format!("cannot read {}: {cause}", path.display()));
+    let whole = std::path::absolute(path).map_err(|cause| unreadable(&cause))?;
+    let mut ahead: Vec<OsString> = names(&whole);
+    let mut at = PathBuf::from("/");
+    let mut metadata = fs::symlink_metadata(&at).map_err(|cause| unreadable(&cause))?;
+    let mut links = 0;
+    while let Some(name) = ahead.pop() {
+        writable_by_others(&at, &metadata, true)?;
+        if name == ".." {
+            at.pop();
+        } else {
+            at.push(&name);
+        }
+        metadata = match fs::symlink_metadata(&at) {
+            Ok(metadata) => metadata,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
+            Err(cause) => return Err(unreadable(&cause)),
+        };
+        if metadata.is_symlink() {
+            links += 1;
+            if links > MAX_LINKS {
+                return Err(unreadable(&"too many links"));
+            }
+            belongs_to_others(&at, &metadata)?;
+            let target = fs::read_link(&at).map_err(|cause| unreadable(&cause))?;
+            at.pop();
+            if target.is_absolute() {
+                at = PathBuf::from("/");
+            }
+            ahead.extend(names(&target));
+            metadata = fs::symlink_metadata(&at).map_err(|cause| unreadable(&cause))?;
+        }
+    }
+    writable_by_others(&at, &metadata, false)?;
+    Ok(Found::There(at, metadata))
+}
+
+/// The names of a path, the last first.
+fn names(path: &Path) -> Vec<OsString> {
+    let names = path.components().rev().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some(OsString::from("..")),
+        _ => None,
+    });
+    names.collect()
+}
+
+/// Links that are followed on the way to one file: as many as Linux follows.
+const MAX_LINKS: usize = 40;
 
 #[cfg(unix)]
 fn writable_by_others(path: &Path, metadata: &Metadata, above: bool) -> Result<(), Answer> {
@@ -99,11 +145,7 @@ fn writable_by_others(path: &Path, metadata: &Metadata, above: bool) -> Result<(
 
     const OTHERS: u32 = 0o022;
     const STICKY: u32 = 0o1000;
-    let own = rustix::process::geteuid().as_raw();
-    let owner = metadata.uid();
-    if owner != 0 && owner != own {
-        return Err(refused(format!("{} belongs to user {owner}, and not to root", path.display())));
-    }
+    belongs_to_others(path, metadata)?;
     let mode = metadata.mode();
     if mode & OTHERS != 0 && !(above && mode & STICKY != 0) {
         let line = format!("{} can be written by others than its owner (mode {:04o})", path.display(), mode & 0o7777);
@@ -112,10 +154,26 @@ fn writable_by_others(path: &Path, metadata: &Metadata, above: bool) -> Result<(
     Ok(())
 }
 
+#[cfg(unix)]
+fn belongs_to_others(path: &Path, metadata: &Metadata) -> Result<(), Answer> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let own = rustix::process::geteuid().as_raw();
+    match metadata.uid() {
+        owner if owner == 0 || owner == own => Ok(()),
+        owner => Err(refused(format!("{} belongs to user {owner}, and not to root", path.display()))),
+    }
+}
+
 /// Elsewhere nobody knows who may write a file.
 #[cfg(not(unix))]
 fn writable_by_others(path: &Path, _metadata: &Metadata, _above: bool) -> Result<(), Answer> {
     Err(refused(format!("who may write {} cannot be told on this platform", path.display())))
+}
+
+#[cfg(not(unix))]
+fn belongs_to_others(path: &Path, metadata: &Metadata) -> Result<(), Answer> {
+    writable_by_others(path, metadata, false)
 }
 
 fn refused(line: String) -> Answer {
