@@ -7,6 +7,7 @@
 //! gallery only the block is read, so that lists written for LocalAI need no change.
 
 mod claims;
+mod combined;
 mod form;
 pub(crate) mod names;
 mod patterns;
@@ -57,8 +58,22 @@ pub struct Finding {
     pub gallery: Option<String>,
     /// Why it matters, in one or two sentences. May quote the file: text of others.
     pub why: String,
-    /// Lines of YAML to write instead or beside it. May quote the file.
+    /// Lines of YAML to write instead or beside it: of one value, all its corrections. May quote the file.
     pub fix: String,
+    /// Whose finding it is, in the order of the policy's signers.
+    signer: Option<usize>,
+}
+
+/// Holds all corrections of one policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Together {
+    /// The gallery whose block this is, where the file has galleries with names.
+    pub gallery: Option<String>,
+    /// Where the policy begins.
+    pub at: Location,
+    /// Keys, each whole, to write instead of those of the same name. What only people can fill in is a comment. May quote the file.
+    pub write: String,
 }
 
 /// Holds what was found in one file.
@@ -71,6 +86,8 @@ pub struct Linted {
     pub policies: usize,
     /// The findings, in the order of the file.
     pub findings: Vec<Finding>,
+    /// For each policy with something to correct, all corrections at once.
+    pub together: Vec<Together>,
 }
 
 /// Names what a file with a policy holds.
@@ -100,21 +117,29 @@ impl Form {
 pub fn lint(origin: &str, text: &str, now: Timestamp) -> Result<Linted, PolicyError> {
     let read = form::read(origin, text)?;
     let mut findings = read.findings;
+    let mut together = Vec::new();
     for subject in &read.subjects {
-        let mut of_subject = signers::findings(subject);
-        of_subject.extend(terms::findings(subject, now));
-        for finding in &mut of_subject {
-            finding.gallery.clone_from(&subject.gallery);
-        }
+        let mut of_subject = of_subject(subject, now);
+        together.extend(combined::combine(subject, &mut of_subject, now));
         findings.append(&mut of_subject);
     }
     findings
         .sort_by_key(|finding| (finding.at.line, finding.at.column, std::cmp::Reverse(finding.level), finding.rule));
-    Ok(Linted { form: read.form, policies: read.subjects.len(), findings })
+    Ok(Linted { form: read.form, policies: read.subjects.len(), findings, together })
+}
+
+fn of_subject(subject: &form::Subject, now: Timestamp) -> Vec<Finding> {
+    let mut findings = signers::findings(subject);
+    findings.extend(terms::findings(subject, now));
+    for finding in &mut findings {
+        finding.gallery.clone_from(&subject.gallery);
+    }
+    findings
 }
 
 impl Finding {
     fn new(rule: Rule, at: &Location, why: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { rule, level: rule.level(), at: at.clone(), gallery: None, why: why.into(), fix: fix.into() }
+        let (level, at) = (rule.level(), at.clone());
+        Self { rule, level, at, gallery: None, why: why.into(), fix: fix.into(), signer: None }
     }
 }

@@ -1,6 +1,7 @@
 //! Reads the forms that a policy is written in, with the places of its parts.
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_saphyr::Spanned;
 
 use super::{Finding, Form, Level, Rule};
@@ -18,6 +19,8 @@ pub(super) struct Subject {
     pub(super) places: Places,
     pub(super) form: Form,
     pub(super) gallery: Option<String>,
+    /// The mapping that was read.
+    pub(super) source: Value,
 }
 
 /// Where things stand, or would.
@@ -39,33 +42,42 @@ pub(super) struct Read {
 }
 
 pub(super) fn read(origin: &str, text: &str) -> Result<Read, PolicyError> {
-    let outline: serde_json::Value = yaml::from_str(origin, text)?;
+    let outline: Value = yaml::from_str(origin, text)?;
     let has = |key: &str| outline.get(key).is_some();
     if outline.is_array() {
-        return galleries(origin, yaml::from_str(origin, text)?, "");
+        return galleries(origin, yaml::from_str(origin, text)?, &outline, "");
     }
     for key in ["backend_galleries", "galleries"] {
-        if outline.get(key).is_some_and(serde_json::Value::is_array) {
+        if outline.get(key).is_some_and(Value::is_array) {
             let lists: Lists = yaml::from_str(origin, text)?;
             let list = lists.backend_galleries.or(lists.galleries).unwrap_or_default();
-            return galleries(origin, list, key);
+            return galleries(origin, list, &outline[key], key);
         }
     }
     if has("verification") {
         let gallery: Spanned<GalleryEntry> = yaml::from_str(origin, text)?;
-        return galleries(origin, vec![gallery], "");
+        return galleries(origin, vec![gallery], &Value::Array(vec![outline]), "");
     }
     let is_block = ["issuer", "issuer_regex", "identity", "identity_regex"].into_iter().any(has);
     if is_block && !has("signers") && !has("version") {
         let block: GalleryBlock = yaml::from_str(origin, text)?;
-        let subject = block_subject(origin, &block, Form::GalleryBlock, None)?;
+        let subject = block_subject(origin, &block, Form::GalleryBlock, None, outline)?;
         return Ok(Read { form: Form::GalleryBlock, subjects: vec![subject], findings: Vec::new() });
     }
-    let subject = document(origin, text)?;
+    let subject = document(origin, text, outline)?;
     Ok(Read { form: Form::Document, subjects: vec![subject], findings: Vec::new() })
 }
 
-fn document(origin: &str, text: &str) -> Result<Subject, PolicyError> {
+/// Reads a policy again, after something was written into its mapping.
+pub(super) fn again(subject: &Subject, source: &Value) -> Result<Subject, PolicyError> {
+    let text = source.to_string();
+    match subject.form {
+        Form::Document => document("", &text, source.clone()),
+        form => block_subject("", &yaml::from_str("", &text)?, form, subject.gallery.clone(), source.clone()),
+    }
+}
+
+fn document(origin: &str, text: &str, source: Value) -> Result<Subject, PolicyError> {
     let policy = Policy::from_yaml(origin, text)?;
     let document: Document = yaml::from_str(origin, text)?;
     let bare = Location::new(origin, "");
@@ -83,10 +95,15 @@ fn document(origin: &str, text: &str) -> Result<Subject, PolicyError> {
         not_after: document.not_after.map(|value| place(&value, &bare, "not_after")),
         has_require: is_there(document.require.as_ref()),
     };
-    Ok(Subject { policy, drafts, places, form: Form::Document, gallery: None })
+    Ok(Subject { policy, drafts, places, form: Form::Document, gallery: None, source })
 }
 
-fn galleries(origin: &str, entries: Vec<Spanned<GalleryEntry>>, key: &str) -> Result<Read, PolicyError> {
+fn galleries(
+    origin: &str,
+    entries: Vec<Spanned<GalleryEntry>>,
+    outline: &Value,
+    key: &str,
+) -> Result<Read, PolicyError> {
     let list = Location::new(origin, key);
     if entries.is_empty() {
         return Err(PolicyError::Empty { at: list });
@@ -96,7 +113,10 @@ fn galleries(origin: &str, entries: Vec<Spanned<GalleryEntry>>, key: &str) -> Re
         let at = place(&entry, &list, &format!("[{index}]"));
         let gallery = entry.value;
         match gallery.verification {
-            Some(block) => read.subjects.push(block_subject(origin, &block, Form::Galleries, gallery.name)?),
+            Some(block) => {
+                let source = outline[index]["verification"].clone();
+                read.subjects.push(block_subject(origin, &block, Form::Galleries, gallery.name, source)?);
+            }
             None => {
                 let mut finding = Finding::new(
                     Rule::UnverifiedGallery,
@@ -122,6 +142,7 @@ fn block_subject(
     block: &GalleryBlock,
     form: Form,
     gallery: Option<String>,
+    source: Value,
 ) -> Result<Subject, PolicyError> {
     let policy = Policy::from_gallery_block(origin, block)?;
     let fields = &block.0.value;
@@ -134,7 +155,7 @@ fn block_subject(
         has_require: is_there(fields.require.as_ref()),
         root,
     };
-    Ok(Subject { policy, drafts: vec![draft], places, form, gallery })
+    Ok(Subject { policy, drafts: vec![draft], places, form, gallery, source })
 }
 
 fn is_there(require: Option<&RequireEntry>) -> bool {

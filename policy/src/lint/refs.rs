@@ -1,8 +1,8 @@
 //! What is looked for in the refs that a signer admits.
 
-use super::names::WorkflowName;
+use super::names::{FILLS, WorkflowName};
 use super::patterns::quoted;
-use super::{Finding, Rule};
+use super::{Finding, Rule, sample};
 use crate::claim::Claim;
 use crate::draft::SignerDraft;
 use crate::error::Location;
@@ -28,7 +28,12 @@ impl Refs<'_> {
                 "whoever can push a branch can change the workflow there, and sign",
                 "refs/heads/main",
             ),
-            (Rule::AnyTag, TAG, "whoever can push a tag can put it on any commit, and sign", TAGS_OF_VERSIONS),
+            (
+                Rule::AnyTag,
+                TAG,
+                "whoever can push a tag can put it on any commit, and sign (only a ruleset for tags keeps that to few)",
+                TAGS_OF_VERSIONS,
+            ),
             (Rule::PullRequest, PULL, "a pull request's own version of the workflow may sign", "refs/heads/main"),
         ] {
             if let Some(name) = self.admitted(reference) {
@@ -36,8 +41,45 @@ impl Refs<'_> {
                 findings.push(Finding::new(rule, at, why, self.fix(reference, narrow)));
             }
         }
+        findings.extend(self.open_ref(at));
         findings.extend(self.caller_ref());
         findings
+    }
+
+    /// A ref of which only the beginning is named: milder than any ref, and as open to those who may push one.
+    fn open_ref(&self, at: &Location) -> Option<Finding> {
+        let pattern = self.draft.identity.pattern.as_ref()?;
+        let admitted = self.open_end()?;
+        let why = format!("admits `{admitted}`: whoever can push a ref that begins so can sign");
+        // Digits and dots, as versions have them, where that can be done in its text.
+        let digits = |open: &str, digits: &str| {
+            let narrowed = pattern.value.replace(&format!("/{open}"), &format!("/v{digits}"));
+            let narrowed = if narrowed == pattern.value { pattern.value.replace(open, digits) } else { narrowed };
+            let compiled = Pattern::compile(&narrowed, &Location::default(), Fixed::Owner).ok()?;
+            let signer = Signer { identity: Matcher::Pattern(compiled), ..self.signer.clone() };
+            let names = sample::samples(&signer.identity, &FILLS);
+            let is_closed = Refs { signer: &signer, draft: self.draft, names: &names }.open_end().is_none();
+            (is_closed && !names.is_empty()).then(|| format!("identity_regex: {}", quoted(&narrowed)))
+        };
+        let fix = digits(".*", "[0-9.]*").or_else(|| digits(".+", "[0-9.]+"));
+        let fix = fix.unwrap_or_else(|| format!("# end the refs, such as {TAGS_OF_VERSIONS}"));
+        Some(Finding::new(Rule::OpenRef, at, why, fix))
+    }
+
+    /// A name that ends with what nobody named, after more than `refs/heads/` or `refs/tags/`.
+    fn open_end(&self) -> Option<String> {
+        let any = [BRANCH, TAG].map(|reference| self.admitted(reference).is_some());
+        self.names.iter().filter_map(|name| WorkflowName::parse(name)).find_map(|name| {
+            let reference = name.reference?;
+            let is_said = |start: &str, any: bool| !any && reference.starts_with(start);
+            if !is_said("refs/heads/", any[0]) && !is_said("refs/tags/", any[1]) {
+                return None;
+            }
+            let other = format!("{}another", reference.strip_suffix("anything")?);
+            let claimed = self.claim(Claim::Ref).is_none_or(|matcher| matcher.matches(&other));
+            let other = name.with_reference(&other);
+            (claimed && self.signer.identity.matches(&other)).then_some(other)
+        })
     }
 
     /// Returns a name with this ref that may sign; none when the claims keep it out.
@@ -77,9 +119,13 @@ impl Refs<'_> {
     /// The pattern with its open ref replaced, where that can be done in its text; else an exact identity.
     fn fix(&self, reference: &str, narrow: &str) -> String {
         let exact = || {
-            let repository = self.names.iter().find_map(|name| Some(WorkflowName::parse(name)?.repository));
-            let repository = repository.unwrap_or("https://github.com/OWNER/REPOSITORY");
-            format!("identity: {}", quoted(&format!("{repository}/.github/workflows/FILE.yml@refs/heads/main")))
+            let name = self.names.iter().find_map(|name| WorkflowName::parse(name));
+            let repository = name.map_or("https://github.com/OWNER/REPOSITORY", |name| name.repository);
+            let name = match name.filter(|name| !name.file.contains("anything")) {
+                Some(name) => name.with_reference("refs/heads/main"),
+                None => format!("{repository}/.github/workflows/FILE.yml@refs/heads/main"),
+            };
+            format!("identity: {}", quoted(&name))
         };
         let Some(pattern) = &self.draft.identity.pattern else { return exact() };
         let parts = ["refs/heads/", "refs/tags/", "heads/", "tags/", "refs/", "@"];

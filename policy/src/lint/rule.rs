@@ -38,6 +38,8 @@ pub enum Rule {
     NotBeforeAhead,
     /// A claim's pattern admits anything.
     OpenClaim,
+    /// A ref is open at its end.
+    OpenRef,
     /// The repository is open.
     OpenRepository,
     /// The workflow file is open.
@@ -64,7 +66,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule, in the order of the codes.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::AnyBranch,
         Self::AnyTag,
         Self::CallerRef,
@@ -81,6 +83,7 @@ impl Rule {
         Self::NotAfterPassed,
         Self::NotBeforeAhead,
         Self::OpenClaim,
+        Self::OpenRef,
         Self::OpenRepository,
         Self::OpenWorkflow,
         Self::OutsidersTrigger,
@@ -113,6 +116,7 @@ impl Rule {
             Self::NotAfterPassed => "not-after-passed",
             Self::NotBeforeAhead => "not-before-ahead",
             Self::OpenClaim => "open-claim",
+            Self::OpenRef => "open-ref",
             Self::OpenRepository => "open-repository",
             Self::OpenWorkflow => "open-workflow",
             Self::OutsidersTrigger => "outsiders-trigger",
@@ -136,6 +140,7 @@ impl Rule {
             | Self::NoRepositoryClaim
             | Self::NoTagBinding
             | Self::NotAfterPassed
+            | Self::OpenRef
             | Self::SelfHostedRunner
             | Self::UnpinnedClaims => Level::Note,
             _ => Level::Warning,
@@ -149,7 +154,7 @@ impl Rule {
                 "The pattern admits any branch. Whoever can push a branch can change the workflow on it, and sign."
             }
             Self::AnyTag => {
-                "The pattern admits any tag. Whoever can push a tag can put it on any commit, with any version of the workflow, and sign."
+                "The pattern admits any tag. Whoever can push a tag can put it on any commit, with any version of the workflow, and sign. A ruleset for tags keeps that to few; nothing in a signature tells whether there is one."
             }
             Self::CallerRef => {
                 "The identity is a workflow of one repository that jobs of another one call. The name holds the called workflow's ref; nothing asks from which ref it was called."
@@ -185,6 +190,9 @@ impl Rule {
             Self::NotAfterPassed => "`not_after` has passed: whatever is signed from now on is refused.",
             Self::NotBeforeAhead => "`not_before` lies ahead: nothing that is signed by now is accepted.",
             Self::OpenClaim => "The pattern of a claim admits anything: it only asks that the claim is there.",
+            Self::OpenRef => {
+                "The pattern leaves the end of a branch's or a tag's name open: whoever can push a ref that begins so can sign. Rulesets should keep such refs to few."
+            }
             Self::OpenRepository => {
                 "The pattern leaves the repository open: any other repository of the owner may sign."
             }

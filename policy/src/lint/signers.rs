@@ -15,7 +15,8 @@ use crate::source_repository;
 
 pub(super) fn findings(subject: &Subject) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (signer, draft) in subject.policy.signers().zip(&subject.drafts) {
+    for (index, (signer, draft)) in subject.policy.signers().zip(&subject.drafts).enumerate() {
+        let first = findings.len();
         let names = sample::samples(&signer.identity, &FILLS);
         findings.extend(issuer(signer, draft));
         findings.extend(looks(draft));
@@ -26,6 +27,7 @@ pub(super) fn findings(subject: &Subject) -> Vec<Finding> {
         findings.extend(refs.findings());
         findings.extend(claims::findings(&refs));
         findings.extend(no_repository_claim(signer, draft, &names, subject.form));
+        findings[first..].iter_mut().for_each(|finding| finding.signer = Some(index));
     }
     findings.extend(together::findings(subject));
     findings

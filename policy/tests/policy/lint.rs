@@ -146,6 +146,29 @@ fn what_a_pattern_leaves_open_is_said() {
 }
 
 #[test]
+fn refs_that_are_open_at_their_end_are_noted() {
+    let of = |end: &str| {
+        let text = pattern(&format!(r"https://github\.com/octo/app/\.github/workflows/release\.yml@{end}"));
+        let found = linted(&text).findings.into_iter().find(|finding| finding.rule == Rule::OpenRef);
+        (found, warned(&text))
+    };
+    for open in
+        ["refs/tags/v.*", "refs/tags/v.+", "refs/tags/v[0-9].*", "refs/heads/release-.*", "refs/(tags|heads)/v1.*"]
+    {
+        let (finding, warned) = of(open);
+        let finding = finding.unwrap_or_else(|| panic!("{open}"));
+        assert_eq!((finding.level, warned), (Level::Note, vec![]), "{open}");
+        let fixed = finding.fix.split_once('@').unwrap().1.trim_end_matches('\'');
+        assert!(of(fixed).0.is_none(), "{open}: {fixed}");
+    }
+    for closed in ["refs/tags/v[0-9.]+", r"refs/tags/v\d+(\.\d+)*", "refs/heads/(main|next)", "refs/heads/anything"] {
+        assert!(of(closed).0.is_none(), "{closed}");
+    }
+    // What is open altogether has a graver finding.
+    assert!(of("refs/tags/.*").0.is_none() && of(".*").0.is_none());
+}
+
+#[test]
 fn every_fix_of_an_open_ref_is_a_policy_without_that_finding() {
     for open in [
         "refs/heads/.*",

@@ -15,6 +15,7 @@ mod identity_attacks;
 mod identity_matrix;
 mod importing;
 mod lint;
+mod lint_together;
 mod loading;
 mod patterns;
 mod readme;

@@ -82,6 +82,23 @@ fn lint_names_the_weaknesses_of_localais_block_with_their_lines() {
 }
 
 #[test]
+fn lint_ends_with_one_block_and_says_who_enforces_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "galleries.yaml", LOCALAI);
+    let output = verifier(folder.path(), &["policy", "lint", &file], &[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (_, end) = text.split_once(": all together in gallery localai, write:\n").unwrap();
+    assert_eq!(end.matches("\n    github: {").count(), 1, "{end}");
+    assert_eq!(text.matches("enforced by countersign; LocalAI reads ").count(), 1, "{text}");
+    let (_, document) = json(folder.path(), &["policy", "lint", &file], &[]);
+    let together = document["files"][0]["together"][0]["write"].as_str().unwrap();
+    assert!(together.lines().all(|line| end.contains(line)), "{together}");
+    let policy = write(folder.path(), "policy.yaml", POLICY);
+    let output = verifier(folder.path(), &["policy", "lint", &policy], &[]);
+    assert!(!String::from_utf8(output.stdout).unwrap().contains("LocalAI reads"));
+}
+
+#[test]
 fn what_a_file_says_does_not_reach_the_terminal_as_a_command() {
     let folder = tempfile::tempdir().unwrap();
     let text = LOCALAI.replace("name: localai", r#"name: "a\e[2J\n::error::x""#);

@@ -5,7 +5,7 @@ use std::io;
 use countersign_cli::output::{self, Annotation, ReportFormat};
 use countersign_cli::sarif::{self, Location, Log};
 use countersign_cli::{Exit, Failure};
-use countersign_policy::lint::{Finding, Level, Rule};
+use countersign_policy::lint::{Finding, Form, Level, Rule, Together};
 use serde::Serialize;
 
 use super::{Looked, Refused};
@@ -38,6 +38,8 @@ struct FileDocument<'a> {
     form: Option<&'static str>,
     policies: usize,
     findings: Vec<FindingDocument<'a>>,
+    /// All corrections of each policy at once.
+    together: Vec<TogetherDocument<'a>>,
     /// Why the file does not load.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorDocument<'a>>,
@@ -54,6 +56,14 @@ struct FindingDocument<'a> {
     gallery: Option<&'a str>,
     why: &'a str,
     fix: &'a str,
+}
+
+#[derive(Serialize)]
+struct TogetherDocument<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gallery: Option<&'a str>,
+    line: Option<u32>,
+    write: &'a str,
 }
 
 #[derive(Serialize)]
@@ -77,6 +87,7 @@ fn file_document(looked: &Looked) -> FileDocument<'_> {
             form: Some(linted.form.as_str()),
             policies: linted.policies,
             findings: linted.findings.iter().map(finding_document).collect(),
+            together: linted.together.iter().map(together_document).collect(),
             error: None,
         },
         Err(Refused { failure, line, column, key }) => FileDocument {
@@ -84,6 +95,7 @@ fn file_document(looked: &Looked) -> FileDocument<'_> {
             form: None,
             policies: 0,
             findings: Vec::new(),
+            together: Vec::new(),
             error: Some(ErrorDocument { failure, line: *line, column: *column, key }),
         },
     }
@@ -101,6 +113,14 @@ fn finding_document(finding: &Finding) -> FindingDocument<'_> {
         fix: &finding.fix,
     }
 }
+
+fn together_document(together: &Together) -> TogetherDocument<'_> {
+    TogetherDocument { gallery: together.gallery.as_deref(), line: together.at.line, write: &together.write }
+}
+
+/// Nobody should believe that LocalAI asks for what it has no word for.
+const OF_LOCALAI: &str = "enforced by countersign; LocalAI reads issuer, identity (each also as _regex) and not_before only, and has no \
+    word for `github`, `require` and the others (policy/EXCHANGE.md: claim-repository)";
 
 /// Warnings and notes in the shape of compilers, so that editors find the place.
 fn text(looked: &[Looked]) -> String {
@@ -120,6 +140,15 @@ fn text(looked: &[Looked]) -> String {
             for (number, fix) in fix.lines().enumerate() {
                 line(&mut text, &format!("    {}{fix}", if number == 0 { "write: " } else { "       " }));
             }
+        }
+        for together in &linted.together {
+            let of = together.gallery.as_ref().map_or_else(String::new, |gallery| format!(" in gallery {gallery}"));
+            let place = place(together.at.line, None);
+            line(&mut text, &format!("{file}{place}: all together{of}, write:"));
+            together.write.lines().for_each(|content| line(&mut text, &format!("    {content}")));
+        }
+        if linted.form != Form::Document && linted.policies > 0 {
+            line(&mut text, &format!("{file}: {OF_LOCALAI}"));
         }
         let count = |level| linted.findings.iter().filter(|finding| finding.level == level).count();
         let policies = plural(linted.policies, "policy", "policies");
