@@ -32,6 +32,7 @@
 use countersign_oci::Digest;
 use countersign_policy::{Accepted, Asked, Assessment, Decision, Policy, SignatureFacts};
 use jiff::Timestamp;
+use sigstore_types::{HashAlgorithm, SignatureContent};
 
 use crate::reason::Reason;
 use crate::sigstore::{self, Authenticated, Presented};
@@ -127,6 +128,22 @@ impl Verifier {
                 question.by_name(identity, issuer)
             }
         }
+    }
+}
+
+/// Returns the digest of the file that a bundle says it is for: what to tell a person, and nothing to rely on, for nothing is verified.
+#[must_use]
+pub fn claimed_digest(bundle: &[u8]) -> Option<Digest> {
+    let shaped = shape::shape(bundle).ok()?;
+    match (&shaped.statement, &shaped.bundle.content) {
+        (Some(payload), _) => statement::first_subject(payload).ok(),
+        (None, SignatureContent::MessageSignature(message)) => {
+            let stated = message.message_digest.as_ref()?;
+            let bytes = stated.digest.as_bytes();
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            (stated.algorithm == HashAlgorithm::Sha2256).then(|| format!("sha256:{hex}").parse().ok())?
+        }
+        _ => None,
     }
 }
 

@@ -6,10 +6,12 @@ mod near_miss;
 mod text;
 
 pub use headline::{headline, is_unsigned};
-pub use json::{ChosenPlatform, Denial, Failure, Refusal, Report, SCHEMA, Signature, document, without_verdict};
-pub use near_miss::{FirstDifference, Nearest};
+pub use json::{
+    ChosenPlatform, Denial, Failure, Refusal, Report, SCHEMA, Signature, denials, document, without_verdict,
+};
+pub use near_miss::{FirstDifference, Nearest, nearest};
 pub(crate) use text::line;
-pub use text::{text, text_of_platform, text_with_platforms};
+pub use text::{text, text_of_denials, text_of_platform, text_with_platforms};
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use countersign_cli::flags::OutputFlags;
+use countersign_cli::output::OutputFormat;
 use countersign_cli::{Exit, Failure, output, program};
 use countersign_oci::http::{self, HttpOptions, PlainHttp};
 use countersign_oci::{Registry, RegistryOptions};
@@ -59,8 +59,17 @@ pub(crate) struct ContainerdHookArguments {
     #[arg(long, value_name = "FILE", default_value = "containerd", help_heading = "Check of a node")]
     containerd: PathBuf,
 
-    #[command(flatten)]
-    output: OutputFlags,
+    /// How the result of a check is written: text, or one JSON document. Only with --check or --check-dump.
+    #[arg(long, value_enum, default_value_t, env = "COUNTERSIGN_OUTPUT", help_heading = "Check of a node")]
+    output: OutputFormat,
+
+    /// Changes nothing: a check shows no progress. Only with --check or --check-dump.
+    #[arg(short, long, help_heading = "Check of a node")]
+    quiet: bool,
+
+    /// Logs more to standard error: -v what is done, -vv details, -vvv everything. Only with --check or --check-dump.
+    #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Check of a node")]
+    verbose: u8,
 }
 
 const ASKED: [&str; 3] = ["name", "digest", "stdin_media_type"];
@@ -68,23 +77,24 @@ const ASKED: [&str; 3] = ["name", "digest", "stdin_media_type"];
 const HELP: &str = "\
 Settings: /etc/countersign/containerd-hook.yaml. The page verifier/docs/containerd.md has the node's config.toml.
 
-Exit codes: 0 allowed, 1 a bug, 2 settings or arguments, 3 refused (unsigned included), 4 could not decide. containerd pulls after 0 only.
+Exit codes: 0 allowed, 1 a bug, 2 settings or arguments, 3 refused (unsigned included), 4 could not decide
+(what is on standard input included). containerd pulls after 0 only.
 With --check: 0 clean, 3 pulls can get by or are all refused, 2 the configuration cannot be read.";
 
 /// Runs the command as a person calls it. What containerd asks is answered by [`answer_containerd`] before.
 pub(crate) fn run(arguments: &ContainerdHookArguments) -> Exit {
-    program::log(arguments.output.verbose);
+    program::log(arguments.verbose);
     let source = match (&arguments.check, &arguments.check_dump) {
         (Some(config), _) => Some(check::Source::Config { config, containerd: &arguments.containerd }),
         (None, Some(dump)) => Some(check::Source::Dump(dump)),
         (None, None) => None,
     };
     if let Some(source) = source {
-        return check::run(&source, &arguments.config, arguments.output.output);
+        return check::run(&source, &arguments.config, arguments.output);
     }
     let hint = "containerd passes -name NAME -digest DIGEST -stdin-media-type TYPE, and a descriptor on standard input";
     let failure = Failure::usage("nothing-asked", "nothing is asked", Some(hint.to_owned()));
-    output::failure(&failure, arguments.output.output);
+    output::failure(&failure, arguments.output);
     failure.exit
 }
 
@@ -171,11 +181,11 @@ fn decide(call: Result<Call, CallError>, news: &Sender<News>) -> Result<Answer, 
     let doing = |what: String| {
         let _ = news.send(News::Doing(what));
     };
-    let call = call.map_err(|error| Answer::of_error(Outcome::Undecided, &error, None))?;
+    let call = call.map_err(|error| Answer::of_error(error.outcome(), &error, None))?;
     doing("reading standard input".into());
     let asked = call
         .question(&stdin().map_err(|cause| Answer::of_error(Outcome::Undecided, &cause, None))?)
-        .map_err(|error| Answer::of_error(Outcome::Undecided, &error, None))?;
+        .map_err(|error| Answer::of_error(error.outcome(), &error, None))?;
 
     let path = call.settings.as_deref().unwrap_or(Path::new(SETTINGS_PATH));
     doing(format!("reading {}", path.display()));

@@ -6,10 +6,10 @@ use clap::Args;
 use countersign_cli::flags::{self, OutputFlags, TrustFlags};
 use countersign_cli::progress::Progress;
 use countersign_cli::{Exit, Failure, program};
-use countersign_oci::{Class, limits};
+use countersign_oci::{Class, Digest, limits};
 use countersign_policy::{GALLERY_INDEX_PREDICATE, GalleryIndexTerms, Policy};
 use countersign_verifier::Verifier;
-use countersign_verifier::blob::{BlobContent, ExpectedSigner, ManagedKey, VerifiedBlob};
+use countersign_verifier::blob::{self, BlobContent, ExpectedSigner, ManagedKey, VerifiedBlob};
 use countersign_verifier::reason::{self, Reason};
 use countersign_verifier::statement::SIGNATURE_PREDICATE;
 use countersign_verifier::trusted_root::{self, TrustCache, TrustSource};
@@ -110,6 +110,8 @@ pub(crate) struct Answer {
     pub(crate) file: String,
     pub(crate) digest: Option<String>,
     pub(crate) bundle: Option<PathBuf>,
+    /// What the bundle says it is for, where it does not verify.
+    pub(crate) signed: Option<Digest>,
     pub(crate) proof: Option<VerifiedBlob>,
     pub(crate) terms: Option<GalleryIndexTerms>,
     /// Why it is not verified.
@@ -192,7 +194,10 @@ impl Judge {
         // Asked after everything was read.
         let now = program::now();
         let proof = self.verifier.verify_blob(subject.artifact(), &bundle, signer, now);
-        let proof = proof.map_err(|reason| Refusal::Reason(Box::new(reason)))?;
+        let proof = proof.map_err(|reason| {
+            answer.signed = blob::claimed_digest(&bundle);
+            Refusal::Reason(Box::new(reason))
+        })?;
         check_content(proof.content(), arguments.predicate_type.as_deref())?;
         answer.terms = terms(&proof, now)?;
         answer.proof = Some(proof);

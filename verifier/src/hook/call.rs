@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use countersign_oci::{Digest, DigestError, ImageReference, ReferenceError, printable};
 use serde::Deserialize;
 
+use super::answer::Outcome;
 use crate::verify::Asked;
 
 /// What containerd says is on standard input.
@@ -65,7 +66,7 @@ impl Call {
             serde_json::from_slice(stdin).map_err(|source| CallError::Descriptor { source })?;
         if descriptor.digest != self.digest {
             let found = printable(&descriptor.digest, 100);
-            return Err(CallError::OtherDigest { place: "standard input", found, asked: digest });
+            return Err(CallError::OtherDigest { place: STANDARD_INPUT, found, asked: digest });
         }
         if descriptor.media_type.is_empty() || descriptor.size == 0 {
             return Err(CallError::EmptyDescriptor);
@@ -220,6 +221,23 @@ pub enum CallError {
         argument: String,
     },
 }
+
+impl CallError {
+    /// Returns what the answer is. Arguments that are not understood stay so: whoever calls has to change. What is on standard input
+    /// may have been cut off, and the next call may read all of it.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Descriptor { .. }
+            | Self::EmptyDescriptor
+            | Self::OtherDigest { place: STANDARD_INPUT, .. }
+            | Self::TooLong { .. } => Outcome::Undecided,
+            _ => Outcome::Misconfigured,
+        }
+    }
+}
+
+const STANDARD_INPUT: &str = "standard input";
 
 #[cfg(test)]
 mod tests {

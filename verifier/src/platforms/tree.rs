@@ -65,7 +65,7 @@ pub enum OwnSignature {
     },
     /// There is none.
     None,
-    /// It is signed, and not as the policy wants it.
+    /// It is signed, but not as the policy wants it.
     Rejected {
         /// The reason in one line.
         reason: String,
@@ -253,7 +253,7 @@ mod tests {
     }
 
     fn all_kinds() -> Vec<ChildView> {
-        let rejected = OwnSignature::Rejected { reason: "signed, and not as the policy wants it".to_owned() };
+        let rejected = OwnSignature::Rejected { reason: "signed, but not as the policy wants it".to_owned() };
         let accepted = OwnSignature::Accepted { signed_by: "someone\u{1b}[2J".to_owned() };
         let attestation = ChildView { kind: "attestation manifest", ..child("unknown/unknown", None) };
         let nested = ChildView {
@@ -279,7 +279,7 @@ mod tests {
         image index sha256:11, covers 5 image manifests; 1 of them signed themselves too
         ├─ linux/amd64 sha256:44: covered by the index; own signature: accepted, by someone�[2J
         ├─ linux/arm64 sha256:44: covered by the index; own signature: none
-        ├─ linux/arm sha256:44: covered by the index; own signature: rejected, signed, and not as the policy wants it
+        ├─ linux/arm sha256:44: covered by the index; own signature: rejected, signed, but not as the policy wants it
         ├─ attestation manifest unknown/unknown sha256:44: covered by the index
         └─ image index sha256:44: covered by the index; own signature: none
            └─ linux/arm sha256:44: covered by the index, named before

@@ -30,7 +30,7 @@ pub fn headline(findings: &Findings) -> String {
     match (nearest, findings.candidates.len()) {
         (Some(Reason::Denied { denials }), _) => {
             let codes: Vec<&str> = denials.iter().map(countersign_policy::Denial::code).collect();
-            format!("signed, and not as the policy wants it: {}", codes.join(", "))
+            format!("signed, but not as the policy wants it: {}", codes.join(", "))
         }
         (None, _) => "unsigned: no signature found".to_owned(),
         (Some(reason), 1) => reason.to_string(),

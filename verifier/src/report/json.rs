@@ -237,6 +237,12 @@ fn signature(found: &AcceptedSignature) -> Signature {
     }
 }
 
+/// Returns the fields that did not fit as documents.
+#[must_use]
+pub fn denials(denied: &[countersign_policy::Denial]) -> Vec<Denial> {
+    denied.iter().map(denial).collect()
+}
+
 pub(super) fn refusal(finding: &Finding) -> Option<Refusal> {
     let reason = finding.outcome.as_ref().err()?;
     let denied = match reason {
@@ -249,7 +255,7 @@ pub(super) fn refusal(finding: &Finding) -> Option<Refusal> {
         code: reason.code(),
         reason: reason.to_string(),
         hint: reason.hint(),
-        denials: denied.iter().map(denial).collect(),
+        denials: denials(denied),
         nearest: near_miss::nearest(denied),
         signed_tags: finding.signed_tags.clone(),
     })

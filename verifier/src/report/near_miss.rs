@@ -29,7 +29,8 @@ pub struct FirstDifference {
 }
 
 /// Returns the signer with the fewest fields that did not fit; of several, the one whose names go along the farthest.
-pub(super) fn nearest(denials: &[Denial]) -> Option<Nearest> {
+#[must_use]
+pub fn nearest(denials: &[Denial]) -> Option<Nearest> {
     // What the policy as a whole refuses keeps every signer away, so it is no signer's nearness.
     let named = || denials.iter().filter_map(|denial| denial.signer.as_deref());
     let count = |signer: Option<&str>| denials.iter().filter(|denial| denial.signer.as_deref() == signer).count();
@@ -112,7 +113,7 @@ fn otherwise(expected: &str, found: &str, kind: DifferenceKind, position: usize)
         }
         (None, Some(_)) if kind == DifferenceKind::End => "it goes on after what is expected".to_owned(),
         (Some(_), None) if kind == DifferenceKind::End => "it ends before what is expected does".to_owned(),
-        _ => "here they part".to_owned(),
+        _ => "first difference".to_owned(),
     }
 }
 
@@ -248,7 +249,7 @@ mod tests {
                                                             ^ this is the issuer of one tenant, where that of the whole service is expected
         expected https://token.actions.githubusercontent.com
         found    https://gitlab.com
-                         ^ here they part
+                         ^ first difference
         ");
     }
 

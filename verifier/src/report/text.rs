@@ -10,7 +10,7 @@ use countersign_policy::Denial;
 
 use super::headline::{asked_text, headline, platforms_failure};
 use super::json::{Refusal, refusal};
-use super::near_miss;
+use super::near_miss::{self, Nearest};
 use crate::platforms::{PlatformTree, VerifiedPlatform};
 use crate::reason::Reason;
 use crate::verified::AcceptedSignature;
@@ -36,6 +36,14 @@ pub fn text_with_platforms(verdict: &Verdict, tree: &PlatformTree) -> String {
 pub fn text_of_platform(chosen: &VerifiedPlatform) -> String {
     let mut text = String::new();
     line(&mut text, &format!("  for {}: {}", chosen.platform(), chosen.reference()));
+    text
+}
+
+/// Returns what did not fit the policy as text: the nearest signer field by field, the others in a line each.
+#[must_use]
+pub fn text_of_denials(denials: &[Denial]) -> String {
+    let mut text = String::new();
+    denied(&mut text, denials, near_miss::nearest(denials).as_ref());
     text
 }
 
@@ -101,7 +109,7 @@ fn refused(text: &mut String, finding: &Finding, refusal: &Refusal) {
     match finding.outcome.as_ref().err() {
         Some(Reason::Denied { denials }) => {
             line(text, &format!("  not accepted: {} ({})", refusal.origin, refusal.code));
-            denied(text, denials, refusal);
+            denied(text, denials, refusal.nearest.as_ref());
         }
         _ => line(text, &format!("  not accepted: {} ({}): {}", refusal.origin, refusal.code, refusal.reason)),
     }
@@ -114,8 +122,8 @@ fn refused(text: &mut String, finding: &Finding, refusal: &Refusal) {
 }
 
 /// The nearest signer of the policy field by field, the others by the names of their fields.
-fn denied(text: &mut String, denials: &[Denial], refusal: &Refusal) {
-    let nearest = refusal.nearest.as_ref().and_then(|nearest| nearest.signer.as_deref());
+fn denied(text: &mut String, denials: &[Denial], nearest: Option<&Nearest>) {
+    let nearest = nearest.and_then(|nearest| nearest.signer.as_deref());
     let is_shown = |denial: &&Denial| denial.signer.is_none() || denial.signer.as_deref() == nearest;
     for denial in denials.iter().filter(is_shown) {
         let signer = denial.signer.as_deref().unwrap_or("policy");

@@ -137,7 +137,7 @@ async fn what_is_signed_is_allowed_and_what_is_not_is_refused_with_the_reason() 
         &policy(&world, "https://github.com/octo/app/.github/workflows/other.yml@refs/heads/main", ""),
     );
     let refused = node.ask(&reference.to_string(), image.digest());
-    refused.is(3, "countersign: refused: signed, and not as the policy wants it: identity-mismatch");
+    refused.is(3, "countersign: refused: signed, but not as the policy wants it: identity-mismatch");
     assert!(refused.text.contains("other.yml") && refused.text.contains("release.yml"), "{}", refused.text);
 }
 
@@ -152,7 +152,7 @@ async fn what_is_asked_for_is_what_must_be_signed() {
     node.ask(&reference.to_string(), image.digest()).is(0, "countersign: allowed: ");
 
     let other_tag = format!("{}:v2", repository(&reference));
-    node.ask(&other_tag, image.digest()).is(3, "countersign: refused: signed, and not as the policy wants it: tag");
+    node.ask(&other_tag, image.digest()).is(3, "countersign: refused: signed, but not as the policy wants it: tag");
 
     // Of NAME:TAG@DIGEST containerd passes NAME@DIGEST.
     let refused = node.ask(&format!("{}@{}", repository(&reference), image.digest()), image.digest());
@@ -170,7 +170,7 @@ async fn what_is_asked_for_is_what_must_be_signed() {
     node.ask("mirrored.example/octo/app:v1", image.digest()).is(0, "countersign: allowed: ");
     node.write("policy.yaml", &policy(&world, &identity, "require: {repository: true}\n"));
     let refused = node.ask("mirrored.example/octo/app:v1", image.digest());
-    refused.is(3, "countersign: refused: signed, and not as the policy wants it: repository");
+    refused.is(3, "countersign: refused: signed, but not as the policy wants it: repository");
 }
 
 #[test]
@@ -238,17 +238,20 @@ fn what_is_not_understood_is_refused_on_standard_output() {
     let good = descriptor(&digest);
     let name = "a.example/app:v1";
     let other = descriptor(&digest.replace('1', "2"));
-    let undecided = "countersign: refused, could not decide: ";
+    let undecided = |stdin: &[u8], why: &str| {
+        let arguments = ["-name", name, "-digest", &digest, "-stdin-media-type", MEDIA_TYPE];
+        call(&arguments, stdin).is(4, &format!("countersign: refused, could not decide: {why}"));
+    };
     let refused = |arguments: &[&str], stdin: &[u8], why: &str| {
-        call(arguments, stdin).is(4, &format!("{undecided}{why}"));
+        call(arguments, stdin).is(2, &format!("countersign: refused, the hook is not set up: {why}"));
     };
     let whole = ["-name", name, "-digest", &digest, "-stdin-media-type", MEDIA_TYPE];
     call(&whole, good.as_bytes()).is(0, "countersign: allowed");
-    refused(&whole, other.as_bytes(), "standard input has the digest sha256:222");
-    refused(&whole, b"", "what is on standard input is not a descriptor");
+    undecided(other.as_bytes(), "standard input has the digest sha256:222");
+    undecided(b"", "what is on standard input is not a descriptor");
     let deep = format!("{{\"x\":{}", "[".repeat(60_000));
-    refused(&whole, deep.as_bytes(), "what is on standard input is not a descriptor: ");
-    refused(&whole, " ".repeat(8 << 20).as_bytes(), "standard input has more than 65536 bytes");
+    undecided(deep.as_bytes(), "what is on standard input is not a descriptor: ");
+    undecided(" ".repeat(8 << 20).as_bytes(), "standard input has more than 65536 bytes");
     refused(
         &["-name", name, "-digest", &digest, "-stdin-media-type", "text/plain"],
         good.as_bytes(),
@@ -265,6 +268,18 @@ fn what_is_not_understood_is_refused_on_standard_output() {
         "`sha512:00` is not a digest",
     );
     refused(&["-name", name, "-digest", &digest], good.as_bytes(), "-stdin-media-type is missing");
+    refused(
+        &[
+            "-name",
+            &format!("a.example/app@{}", digest.replace('1', "2")),
+            "-digest",
+            &digest,
+            "-stdin-media-type",
+            MEDIA_TYPE,
+        ],
+        good.as_bytes(),
+        "the name has the digest sha256:222",
+    );
     refused(&[&whole[..], &["-new-flag", "x"]].concat(), good.as_bytes(), "`-new-flag` is not an argument");
 }
 
@@ -490,7 +505,7 @@ fn a_dump_is_checked_against_the_folder_and_the_settings() {
     fs::create_dir(&verifiers).unwrap();
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_countersign-verifier"), verifiers.join("countersign")).unwrap();
     let dump = format!(
-        "version = 4\n[plugins.'io.containerd.image-verifier.v1.bindir']\nbin_dir = '{}'\nmax_verifiers = 10\nper_verifier_timeout = '10s'\n\
+        "version = 4\nroot = '/var/lib/containerd'\nstate = '/run/containerd'\ndisabled_plugins = []\n[plugins.'io.containerd.image-verifier.v1.bindir']\nbin_dir = '{}'\nmax_verifiers = 10\nper_verifier_timeout = '10s'\n\
          [plugins.'io.containerd.transfer.v1.local']\n",
         verifiers.display()
     );
@@ -514,6 +529,11 @@ fn a_dump_is_checked_against_the_folder_and_the_settings() {
     fs::remove_dir_all(&verifiers).unwrap();
     let (exit, document) = check(&[]);
     assert_eq!((exit, codes(&document)), (3, vec!["bin-dir-absent".to_owned()]));
+    // A node's config.toml says what differs from the defaults: nothing that is not there is a finding.
+    node.write("dump.toml", "version = 3\n[plugins.'io.containerd.image-verifier.v1.bindir']\nmax_verifiers = 10\n");
+    let (exit, document) = check(&[]);
+    assert_eq!((exit, document["error"]["code"].as_str()), (2, Some("dump-incomplete")));
+    assert!(document["error"]["hint"].as_str().unwrap().contains("--check"), "{document}");
     node.write("dump.toml", "not = [toml");
     let (exit, document) = check(&[]);
     assert_eq!((exit, document["error"]["code"].as_str()), (2, Some("dump-malformed")));

@@ -95,6 +95,13 @@ fn a_file_is_verified_by_the_bundle_beside_it_and_says_who_signed() {
         assert_eq!(folder.verify(&[&file]), answer(0, "verified", ""));
         folder.write("file", OTHER_FILE);
         assert_eq!(folder.verify(&[&file]), answer(3, "rejected", "artifact-mismatch"));
+        let both = format!("the bundle is for {digest}, the file is {other}: changed after it was signed");
+        for bundle in [&bundle, &folder.write("statement.json", logged.statement.to_string())] {
+            let (_, document) = folder.document(&[&file, "--bundle", bundle]);
+            let error = &document["error"];
+            assert!(error["message"].as_str().unwrap().starts_with(&both), "{error}");
+            assert!(error["hint"].as_str().unwrap().contains("same release"), "{error}");
+        }
         assert_eq!(folder.verify(&[&file, "--bundle", "absent"]), answer(2, "undecided", "bundle-unreadable"));
     }
 }
@@ -289,4 +296,34 @@ fn claims(bundle: &Path) -> (String, String, String) {
     let (issuer, identity) = countersign_verifier::claimed_identity(&certificate).unwrap();
     let digest = format!("sha256:{}", statement["subject"][0]["digest"]["sha256"].as_str().unwrap());
     (digest, identity.unwrap(), issuer.unwrap())
+}
+
+#[test]
+fn a_near_miss_is_shown_as_that_of_an_image_is_and_a_policy_of_images_says_what_to_do() {
+    let folder = Folder::of_bundles();
+    let (file, root) = (folder.path("file"), folder.path("trusted_root.json"));
+    folder.write("file.sigstore.json", BUNDLES.v2.file.to_string());
+    let identity = GithubIdentity::default().subject_alternative_name();
+    let (issuer, other) = (&folder.issuer, identity.replace(".yml@", ".yaml@"));
+    assert_ne!(identity, other);
+    let policy = |identity: &str, more: &str| {
+        let signer =
+            |name: &str, issuer: &str| format!("  - {{name: {name}, issuer: {issuer}, identity: '{identity}'}}\n");
+        let signers = [signer("far", "https://issuer.example"), signer("near", issuer)].concat();
+        folder.write("policy.yaml", format!("version: 1\nsigners:\n{signers}{more}"))
+    };
+    let arguments = |policy: &str| [&file, "--policy", policy, "--trusted-root", &root].map(ToOwned::to_owned).to_vec();
+    let of = |policy: &str| {
+        let arguments = arguments(policy);
+        folder.document_by(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    assert_eq!(of(&policy(&identity, "")).0, 0);
+    let (exit, document) = of(&policy(&other, ""));
+    let error = &document["error"];
+    assert_eq!((exit, &error["nearest"]), (3, &json!({"signer": "near", "differing": 1})), "{error}");
+    let near = error["denials"].as_array().unwrap().iter().find(|denial| denial["signer"] == "near").unwrap();
+    assert_eq!(near["first_difference"]["kind"], "extension", "{near}");
+    let (exit, document) = of(&policy(&identity, "require: {tag: true}\n"));
+    assert_eq!((exit, document["error"]["code"].as_str()), (2, Some("policy-of-images")), "{document}");
+    assert!(document["error"]["hint"].as_str().unwrap().contains("use a policy without"), "{document}");
 }

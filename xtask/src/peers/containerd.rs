@@ -181,7 +181,7 @@ fn pulls(node: &Node<'_>, world: &World, puller: Puller, section: &mut Section) 
         (
             "refused: signed by another",
             format!("{elsewhere}:v1"),
-            "countersign: refused: signed, and not as the policy wants it: identity-mismatch",
+            "countersign: refused: signed, but not as the policy wants it: identity-mismatch",
         ),
         (
             "refused: the registry of its signatures cannot be reached",

@@ -54,6 +54,13 @@ fn look(source: &Source<'_>, settings: &Path) -> Result<Node, Failure> {
     let dump = Dump::parse(&said.dump).map_err(|error| {
         Failure::usage("dump-malformed", error.to_string(), Some("is it what `containerd config dump` prints?".into()))
     })?;
+    if matches!(source, Source::Dump(_)) && !dump.has_defaults() {
+        let message =
+            "this is no `containerd config dump`: it lacks `root`, `state` or `disabled_plugins`, which every dump has";
+        let hint =
+            "a config.toml goes to --check FILE; for --check-dump run `containerd -c FILE config dump` on the node";
+        return Err(Failure::usage("dump-incomplete", message, Some(hint.into())));
+    }
     let folder = folder(dump.bin_dir().unwrap_or_default());
     Ok(Node::new(dump, said.warnings, said.version, folder, usable(settings)))
 }

@@ -7,6 +7,7 @@ use countersign_cli::{Exit, Failure};
 use countersign_oci::visible;
 use countersign_verifier::blob::{BlobContent, BlobSigner, VerifiedBlob};
 use countersign_verifier::reason::Reason;
+use countersign_verifier::report;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -70,16 +71,10 @@ struct ErrorDocument<'a> {
     message: String,
     causes: Vec<String>,
     hint: Option<&'a str>,
-    denials: Vec<DenialDocument<'a>>,
-}
-
-#[derive(Serialize)]
-struct DenialDocument<'a> {
-    code: &'static str,
-    field: String,
-    signer: Option<&'a str>,
-    expected: &'a str,
-    found: Option<&'a str>,
+    /// For a policy's refusal: each field that did not fit.
+    denials: Vec<report::Denial>,
+    /// For a policy's refusal: the policy's signer that it came nearest to.
+    nearest: Option<report::Nearest>,
 }
 
 #[derive(Serialize)]
@@ -148,7 +143,7 @@ fn document(answer: &Answer) -> Document<'_> {
             denied_digests: &terms.cutoffs().denied_digests,
             denied_log_entries: &terms.cutoffs().denied_log_entries,
         }),
-        error: answer.refusal.as_ref().map(error),
+        error: answer.refusal.as_ref().map(|refusal| error(answer, refusal)),
     }
 }
 
@@ -170,7 +165,7 @@ fn signer(proof: &VerifiedBlob) -> Option<SignerDocument<'_>> {
     }
 }
 
-fn error(refusal: &Refusal) -> ErrorDocument<'_> {
+fn error<'a>(answer: &Answer, refusal: &'a Refusal) -> ErrorDocument<'a> {
     match refusal {
         Refusal::Failure(failure) => ErrorDocument {
             code: &failure.code,
@@ -180,6 +175,7 @@ fn error(refusal: &Refusal) -> ErrorDocument<'_> {
             causes: failure.causes.clone(),
             hint: failure.hint.as_deref(),
             denials: Vec::new(),
+            nearest: None,
         },
         Refusal::Reason(reason) => ErrorDocument {
             code: reason.code(),
@@ -189,25 +185,41 @@ fn error(refusal: &Refusal) -> ErrorDocument<'_> {
                 _ => "rejected",
             },
             retryable: refusal.exit() == Exit::Undecided,
-            message: reason.to_string(),
+            message: other_file(answer, reason).unwrap_or_else(|| reason.to_string()),
             causes: Vec::new(),
-            hint: reason.hint(),
-            denials: denials(reason),
+            hint: hint(reason),
+            denials: report::denials(denied(reason)),
+            nearest: report::nearest(denied(reason)),
         },
     }
 }
 
-fn denials(reason: &Reason) -> Vec<DenialDocument<'_>> {
-    let Reason::Denied { denials } = reason else { return Vec::new() };
-    let document = |denial: &countersign_policy::Denial| (denial.code(), denial.field.to_string());
-    denials
-        .iter()
-        .map(|denial| {
-            let (code, field) = document(denial);
-            let (signer, found) = (denial.signer.as_deref(), denial.found.as_deref());
-            DenialDocument { code, field, signer, expected: &denial.expected, found }
-        })
-        .collect()
+fn denied(reason: &Reason) -> &[countersign_policy::Denial] {
+    match reason {
+        Reason::Denied { denials } => denials,
+        _ => &[],
+    }
+}
+
+/// Both digests, where the bundle says which file it is for: in the same words for signatures and for statements.
+fn other_file(answer: &Answer, reason: &Reason) -> Option<String> {
+    let (Reason::ArtifactMismatch { .. } | Reason::SubjectMismatch { .. }) = reason else { return None };
+    let (signed, file) = (answer.signed?.to_string(), answer.digest.as_deref()?);
+    (signed != file).then(|| {
+        format!("the bundle is for {signed}, the file is {file}: changed after it was signed, or another file's bundle")
+    })
+}
+
+fn hint(reason: &Reason) -> Option<&'static str> {
+    match reason {
+        Reason::ArtifactMismatch { .. } | Reason::SubjectMismatch { .. } => Some(
+            "fetch the file and its bundle again, from the same release, or name the right bundle with --bundle FILE",
+        ),
+        Reason::PolicyOfImages => {
+            Some("use a policy without `require.tag`, `require.repository` and `require.platforms` for files")
+        }
+        _ => reason.hint(),
+    }
 }
 
 fn text(answer: &Answer) -> String {
@@ -225,16 +237,16 @@ fn text(answer: &Answer) -> String {
 }
 
 fn refused(text: &mut Text, answer: &Answer, name: &str, refusal: &Refusal) {
-    let error = error(refusal);
+    let error = error(answer, refusal);
     let verdict = verdict(answer);
     match error.denials.is_empty() {
         true => text.line(format!("{verdict:<9} {name}: {} ({})", error.message, error.code)),
-        false => text.line(format!("{verdict:<9} {name}: signed, and not as the policy wants it ({})", error.code)),
+        false => text.line(format!("{verdict:<9} {name}: signed, but not as the policy wants it ({})", error.code)),
     }
-    for denial in &error.denials {
-        text.line(format!("  {}: {} ({})", denial.signer.unwrap_or("policy"), denial.field, denial.code));
-        text.line(format!("    expected {}", denial.expected));
-        text.line(format!("    found    {}", denial.found.unwrap_or("(nothing)")));
+    if let Refusal::Reason(reason) = refusal {
+        for line in report::text_of_denials(denied(reason)).lines() {
+            text.line(line.strip_prefix("  ").unwrap_or(line));
+        }
     }
     for cause in &error.causes {
         text.line(format!("  caused by: {cause}"));

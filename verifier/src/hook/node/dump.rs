@@ -51,6 +51,13 @@ impl Dump {
         }
     }
 
+    /// Whether it has what containerd writes into every dump. A file that a person wrote has no defaults, so nothing that is absent
+    /// there is absent from the node.
+    #[must_use]
+    pub fn has_defaults(&self) -> bool {
+        ["root", "state", "disabled_plugins"].iter().all(|key| self.0.contains_key(*key))
+    }
+
     /// Returns the folder whose programs are asked, as it is written.
     #[must_use]
     pub fn bin_dir(&self) -> Option<&str> {
