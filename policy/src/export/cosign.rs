@@ -80,6 +80,10 @@ impl Export<'_> {
         }
         self.lose_claims(signer, index, &kept);
         let image = self.image()?.unwrap_or("IMAGE");
+        if image.contains('*') {
+            let expected = "one image: cosign verifies no patterns";
+            return Err(ExportError::InvalidOption { expected, found: image.to_owned() });
+        }
         let command = |trigger: Option<&String>| {
             let trigger = trigger.map(|trigger| format!("--certificate-github-workflow-trigger {}", quoted(trigger)));
             let lines: Vec<String> = flags.iter().cloned().chain(trigger).chain([quoted(image)]).collect();

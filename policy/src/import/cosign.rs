@@ -266,7 +266,7 @@ fn switched_on(value: Option<&str>, at: &Location) -> Result<bool, ImportError> 
     }
 }
 
-const SETTING: &str = "says nothing about who may have signed, and is left out";
+const SETTING: &str = "has no say in who may have signed, and is left out";
 const ALWAYS: &str = "is always checked";
 const CUSTOM_TRUST: &str = "names certificates of its own, and a policy names a trusted root";
 const TRUST_ADVICE: Option<&str> = Some("put them into a trusted root and give --trusted-root FILE");

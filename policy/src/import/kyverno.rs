@@ -318,7 +318,7 @@ pub(super) fn scopes(fields: &mut Fields, draft: &mut Draft, keys: &[&str]) {
 pub(super) fn settings(fields: &mut Fields, draft: &mut Draft, keys: &[&str]) {
     for key in keys {
         if let Some(setting) = fields.optional(key) {
-            let became = "says nothing about who may have signed, and is left out";
+            let became = "has no say in who may have signed, and is left out";
             draft.lose(Loss::new(LossCode::RegistrySettings, setting.at(), setting.shown(), became));
         }
     }

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use clap::Subcommand;
 use countersign_cli::sarif::Tool;
-use countersign_cli::{Exit, Failure, flags};
+use countersign_cli::{Exit, Failure, flags, program};
 use countersign_oci::{limits, visible};
+use countersign_policy::lint::{Form, lint};
 use countersign_policy::{Policy, PolicyError};
 
 mod exchange;
@@ -42,7 +43,16 @@ pub(crate) fn run(command: PolicyCommand) -> Exit {
 /// Reads a policy document.
 fn policy(path: &Path) -> Result<Policy, Failure> {
     let text = read("policy", path)?;
-    Policy::from_yaml(&path.display().to_string(), &text).map_err(|error| failure(&error))
+    let origin = path.display().to_string();
+    Policy::from_yaml(&origin, &text).map_err(|error| {
+        let mut failure = failure(&error);
+        if lint(&origin, &text, program::now()).is_ok_and(|linted| linted.form != Form::Document) {
+            let hint =
+                "this is of a gallery: `countersign-verifier policy import --from localai FILE` makes a policy of it";
+            failure.hint = Some(hint.to_owned());
+        }
+        failure
+    })
 }
 
 /// Reads a file of text.

@@ -99,6 +99,15 @@ fn lint_ends_with_one_block_and_says_who_enforces_it() {
 }
 
 #[test]
+fn explain_says_how_a_gallerys_block_becomes_a_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "galleries.yaml", LOCALAI);
+    let (exit, document) = json(folder.path(), &["policy", "explain", &file], &[]);
+    assert_eq!(exit, 2);
+    assert!(document["error"]["hint"].as_str().unwrap().contains("policy import --from localai"), "{document}");
+}
+
+#[test]
 fn what_a_file_says_does_not_reach_the_terminal_as_a_command() {
     let folder = tempfile::tempdir().unwrap();
     let text = LOCALAI.replace("name: localai", r#"name: "a\e[2J\n::error::x""#);

@@ -37,7 +37,8 @@ fn a_policy_goes_to_cosign_and_comes_back() {
     let imported = verifier(folder.path(), &[&["policy", "import", "--from", "cosign"][..], &words].concat(), &[]);
     assert_eq!(imported.status.code(), Some(0));
     assert!(String::from_utf8(imported.stdout).unwrap().starts_with("version: 1\n"));
-    assert!(String::from_utf8(imported.stderr).unwrap().contains("loss: own-repository (tightens): "));
+    let stderr = String::from_utf8(imported.stderr).unwrap();
+    assert!(stderr.contains("loss: own-repository (tightens): ") && stderr.contains("policy lint"), "{stderr}");
 }
 
 #[test]
@@ -76,6 +77,7 @@ fn what_cannot_be_exchanged_ends_with_2_and_a_document() {
         (&["policy", "import", "--from", "kyverno"], "usage"),
         (&["policy", "export", &file, "--to", "kyverno"], "image-missing"),
         (&["policy", "export", &keyed, "--to", "cosign"], "policy-wrong-type"),
+        (&["policy", "export", &file, "--to", "cosign", "--image", "r.example/a*"], "invalid-option"),
         (&["policy", "export", &file, "--to", "cosign", "--allow-loss", "everything"], "usage"),
     ] {
         let arguments = match arguments.iter().position(|word| *word == "--") {

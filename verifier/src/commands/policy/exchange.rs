@@ -2,7 +2,7 @@
 
 use countersign_cli::output;
 use countersign_oci::visible;
-use countersign_policy::Loss;
+use countersign_policy::{Effect, Loss};
 use serde::Serialize;
 
 /// A loss in JSON.
@@ -37,7 +37,9 @@ impl<'a> LossDocument<'a> {
 /// Names each loss on standard error.
 pub(super) fn note_losses(losses: &[Loss]) {
     for loss in losses {
-        output::note(&format!("loss: {loss}"));
+        // What is neutral changes nothing about who may have signed.
+        let word = if loss.code.effect() == Effect::Neutral { "note" } else { "loss" };
+        output::note(&format!("{word}: {loss}"));
         if let Some(advice) = &loss.advice {
             output::note(&format!("  hint: {}", advice.chars().map(visible).collect::<String>()));
         }

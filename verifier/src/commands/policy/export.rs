@@ -64,7 +64,7 @@ Examples:
       --allow-loss claim-repository,claim-trigger,not-before
   countersign-verifier policy export policy.yaml --to localai --allow-loss reusable-workflow
 
-Exit codes: 0 printed, 1 a bug, 2 usage, a policy that does not load, or one that would be weaker there, 4 a file that cannot be read.";
+Exit codes: 0 printed, 1 a bug, 2 usage, a file that cannot be read, a policy that does not load, or one that would be weaker there.";
 
 /// What is printed as JSON.
 #[derive(Serialize)]

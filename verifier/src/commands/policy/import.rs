@@ -62,7 +62,7 @@ Examples:
       --certificate-oidc-issuer https://token.actions.githubusercontent.com \\
       --certificate-github-workflow-repository example/app
 
-Exit codes: 0 printed, 1 a bug, 2 usage, or a policy that cannot be taken over, 4 a file that cannot be read.";
+Exit codes: 0 printed, 1 a bug, 2 usage, a file that cannot be read, or a policy that cannot be taken over.";
 
 /// What is printed as JSON.
 #[derive(Serialize)]
@@ -93,6 +93,7 @@ pub(super) fn run(arguments: &ImportArguments) -> Exit {
             losses: imported.losses.iter().map(LossDocument::new).collect(),
         }),
     };
+    output::note("now run `countersign-verifier policy lint` on it: what is taken over can be as weak as it was");
     written.map_or(Exit::Undecided, |()| Exit::Done)
 }
 
