@@ -83,6 +83,9 @@ fn apply(form: Form, policy: &mut Value, finding: &Finding, touched: &mut BTreeS
     }
 }
 
+/// A mapping, and what to write into it.
+type Addition<'policy> = (&'policy mut Map<String, Value>, Map<String, Value>);
+
 /// Returns the mapping that a key belongs into, and what to write there.
 fn place<'policy>(
     form: Form,
@@ -90,7 +93,7 @@ fn place<'policy>(
     index: usize,
     key: &str,
     value: Value,
-) -> Option<(&'policy mut Map<String, Value>, Map<String, Value>)> {
+) -> Option<Addition<'policy>> {
     let single = |value: Value| Map::from_iter([(key.to_owned(), value)]);
     match (key, value) {
         ("not_before" | "not_after", value) => Some((policy.as_object_mut()?, single(value))),
