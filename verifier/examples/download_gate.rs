@@ -11,13 +11,16 @@
 #![expect(clippy::print_stdout, reason = "a program")]
 #![expect(clippy::disallowed_methods, reason = "a program reads its arguments and the clock")]
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 use countersign_oci::index::{ImageManifest, Manifest};
-use countersign_oci::{ImageReference, Registry, RegistryOptions};
+use countersign_oci::{Class, ImageReference, Registry, RegistryError, RegistryOptions};
 use countersign_policy::Policy;
-use countersign_verifier::{TrustedRoot, Verdict, VerifiedImage, Verifier, report, resolve, verify_image};
+use countersign_verifier::{
+    Error, TrustedRoot, Verdict, VerifiedImage, Verifier, platforms, report, resolve, verify_image,
+};
 use jiff::Timestamp;
 
 /// What this gate has room for, in bytes a layer.
@@ -31,6 +34,7 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     match run(reference, Path::new(policy), Path::new(root), Path::new(folder)).await {
+        Ok(Answer::Downloaded(1)) => println!("1 layer of {reference} is in {folder}"),
         Ok(Answer::Downloaded(layers)) => println!("{layers} layers of {reference} are in {folder}"),
         Ok(Answer::Refused(why)) => {
             println!("{why}");
@@ -41,8 +45,7 @@ async fn main() -> ExitCode {
             return ExitCode::from(4);
         }
         Err(error) => {
-            println!("error: {error}");
-            return ExitCode::from(4);
+            return explain(error.as_ref());
         }
     }
     ExitCode::SUCCESS
@@ -55,8 +58,8 @@ enum Answer {
 }
 
 async fn run(reference: &str, policy: &Path, root: &Path, folder: &Path) -> Result<Answer, Box<dyn std::error::Error>> {
-    let policy = Policy::from_yaml(&policy.display().to_string(), &std::fs::read_to_string(policy)?)?;
-    let root = TrustedRoot::from_json(&std::fs::read_to_string(root)?, &root.display().to_string())?;
+    let policy = Policy::from_yaml(&policy.display().to_string(), &read(policy)?)?;
+    let root = TrustedRoot::from_json(&read(root)?, &root.display().to_string())?;
     let (verifier, registry) = (Verifier::new(root)?, Registry::new(RegistryOptions::default())?);
 
     let reference: ImageReference = reference.parse()?;
@@ -69,35 +72,67 @@ async fn run(reference: &str, policy: &Path, root: &Path, folder: &Path) -> Resu
     }
 }
 
+fn read(path: &Path) -> Result<String, Box<dyn std::error::Error>> {
+    std::fs::read_to_string(path).map_err(|cause| format!("cannot read {}: {cause}", path.display()).into())
+}
+
+/// Prints an error with its causes and what to do about it. The program ends with 4 where asking again may help, else with 2.
+fn explain(error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    println!("error: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        println!("caused by: {cause}");
+        source = cause.source();
+    }
+    let (class, hint) = match (error.downcast_ref::<Error>(), error.downcast_ref::<RegistryError>()) {
+        (Some(error), _) => (error.class(), error.hint()),
+        (None, Some(error)) => (error.class(), error.hint()),
+        // A file, a policy or a name that cannot be used.
+        (None, None) => (Class::Usage, None),
+    };
+    if let Some(hint) = hint {
+        println!("hint: {hint}");
+    }
+    ExitCode::from(if class == Class::Usage { 2 } else { 4 })
+}
+
 /// Writes each layer of a verified image to a file named by its digest, and returns how many there are.
 async fn download(
     registry: &Registry,
     image: &VerifiedImage,
     folder: &Path,
 ) -> Result<usize, Box<dyn std::error::Error>> {
-    let manifest = first_platform(registry, image).await?;
+    let manifest = own_platform(registry, image).await?;
     std::fs::create_dir_all(folder)?;
     for layer in &manifest.layers {
         // The registry's client compares size and digest with the descriptor.
         let bytes = registry.blob(image.reference().repository(), layer, LAYER_BYTES).await?;
-        std::fs::write(folder.join(layer.digest.hex()), bytes)?;
+        keep(&folder.join(layer.digest.hex()), &bytes)?;
     }
     Ok(manifest.layers.len())
 }
 
-/// Returns the image's manifest, or that of its first platform. Both are asked for by digest, and compared with it.
-async fn first_platform(
-    registry: &Registry,
-    image: &VerifiedImage,
-) -> Result<ImageManifest, Box<dyn std::error::Error>> {
-    let mut manifest = registry.manifest(image.reference()).await?.manifest;
-    if let Manifest::Index(index) = &manifest
-        && let Some(child) = index.manifests.first()
-    {
-        manifest = registry.manifest(&image.reference().repository().pin(child.digest)).await?.manifest;
+/// Writes a new file: a link that somebody put in its place is taken away and never followed.
+fn keep(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(cause),
+        _ => std::fs::File::options().write(true).create_new(true).open(path)?.write_all(bytes),
     }
-    match manifest {
+}
+
+/// Returns the manifest of the verified image for this machine. It is asked for by digest, and compared with it.
+async fn own_platform(registry: &Registry, image: &VerifiedImage) -> Result<ImageManifest, Box<dyn std::error::Error>> {
+    // Images name architectures as Go does.
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let wanted = format!("linux/{architecture}").parse()?;
+    let repository = image.reference().repository();
+    let chosen = platforms::platform_of(registry, repository, image, &wanted).await?;
+    match registry.manifest(&repository.pin(chosen.digest())).await?.manifest {
         Manifest::Image(manifest) => Ok(manifest),
-        _ => Err(format!("{} holds no image", image.reference()).into()),
+        _ => Err(format!("{} holds no image", chosen.reference()).into()),
     }
 }
