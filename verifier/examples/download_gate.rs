@@ -115,7 +115,7 @@ async fn download(
 /// Writes a new file: a link that somebody put in its place is taken away and never followed.
 fn keep(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     match std::fs::remove_file(path) {
-        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(cause),
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(cause),
         _ => std::fs::File::options().write(true).create_new(true).open(path)?.write_all(bytes),
     }
 }
