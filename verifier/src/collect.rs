@@ -10,7 +10,7 @@ mod survey;
 
 pub use budget::InspectBounds;
 use budget::{ByteBudget, Deadline};
-use collector::{Collector, LARGEST_WAVE, Listed, OlderTag, WAVE};
+use collector::{Collector, FIRST_WAVE, LARGEST_WAVE, Listed, OlderTag, WAVE};
 use countersign_oci::{ImageReference, PinnedReference, RegistryError, limits};
 use countersign_policy::Policy;
 use jiff::Timestamp;
@@ -114,11 +114,11 @@ impl Question<'_> {
         let mut tally = Tally::default();
         let budget = ByteBudget::new(limits::EVIDENCE_BYTES);
         let mut examined = 0;
-        let mut wave = WAVE;
+        let mut wave = FIRST_WAVE;
         let mut rest = listed.descriptors.as_slice();
         while !rest.is_empty() && !budget.is_used_up() && !collector.deadline.is_past() {
             let (now, later) = rest.split_at(wave.min(rest.len()));
-            (rest, wave) = (later, (wave * 2).min(LARGEST_WAVE));
+            (rest, wave) = (later, (wave * 2).clamp(WAVE, LARGEST_WAVE));
             let candidates = collector.fetch_within(now, &budget).await;
             examined += candidates.len();
             candidates.iter().for_each(|candidate| tally.add(&candidate.content));

@@ -14,8 +14,10 @@ use crate::evidence::{Candidate, Content, Evidence, Gap, Place, bundle_layer, is
 use crate::reason::Reason;
 use crate::statement::SIGNATURE_PREDICATE;
 
-/// How many candidates are fetched before it is asked for the first time whether they are enough.
+/// How many candidates are fetched where the first few were not enough.
 pub(super) const WAVE: usize = 32;
+/// How many are fetched first: where one signer signed often, or few signed, these are enough.
+pub(super) const FIRST_WAVE: usize = 4;
 /// How many are fetched at most before it is asked again: who lists thousands makes the waves grow.
 pub(super) const LARGEST_WAVE: usize = 512;
 /// How many of a first wave are fetched at the same time.

@@ -64,6 +64,26 @@ async fn behind(count: usize, layer: &[u8]) -> (World, countersign_oci::ImageRef
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thirty_signatures_of_one_signer_cost_no_more_than_the_first_few() {
+    let (world, reference, subject) = behind(0, b"{}").await;
+    let registry = world.sandbox.registry();
+    let referrer = registry.referrers("octo/app", &subject)[0]["digest"].as_str().unwrap().to_owned();
+    let manifest: Value = serde_json::from_slice(&registry.get_manifest("octo/app", &referrer).unwrap().bytes).unwrap();
+    let layer_digest = manifest["layers"][0]["digest"].as_str().unwrap().to_owned();
+    let layer = registry.get_blob(&layer_digest).unwrap();
+    let more: Vec<Value> =
+        (0..29).map(|number| put_referrer(&world, &subject, number, &layer, &layer_digest)).collect();
+    list_in_front(&world, &subject, &more);
+    world.sandbox.clear_requests();
+    let verdict = world.verify(&reference, &world.policy("")).await.unwrap();
+    assert_eq!(outcome(&verdict).0, "verified");
+    assert_eq!((verdict.findings().candidates.len(), verdict.findings().not_examined), (4, 26));
+    // The tag, the API that is not there, the tag of the list, and four manifests with a blob each.
+    let requests = world.sandbox.requests_of(Service::Registry).len();
+    assert!(requests <= 3 + 4 * 2, "{requests} requests");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_good_referrer_after_99_bad_ones_is_found() {
     for layer in [&b"{}"[..], b"{\"mediaType\":\"application/vnd.dev.sigstore.bundle.v0.3+json\"}", b"\xff"] {
         let (world, reference, _) = behind(99, layer).await;
