@@ -35,6 +35,8 @@ impl RegistryHandle {
         let tags: Vec<(String, String)> = self
             .tags(repository)
             .into_iter()
+            // The list of referrers has a tag too, which nobody exports who exports an image by its own.
+            .filter(|tag| style != LayoutStyle::Docker || !tag.starts_with("sha256-"))
             .filter_map(|tag| Some((self.get_manifest(repository, &tag)?.digest, tag)))
             .collect();
         for digest in self.manifests(repository) {
