@@ -16,6 +16,7 @@ use crate::re2::{self, NotPortable};
 use crate::require::Trust;
 use crate::signer::Signer;
 use crate::source_repository;
+use crate::write::KEYS;
 
 mod cosign;
 mod kyverno;
@@ -191,7 +192,7 @@ impl<'policy> Export<'policy> {
         options: &'policy ExportOptions,
     ) -> Result<Self, ExportError> {
         let canonical: Value = serde_json::from_str(&policy.canonical()).unwrap_or_default();
-        let known = |key: &&String| !TERMS.contains(&key.as_str());
+        let known = |key: &&String| !KEYS.contains(&key.as_str());
         if let Some(key) = canonical.as_object().and_then(|terms| terms.keys().find(known)) {
             return Err(ExportError::UnknownTerm { target, key: key.clone() });
         }
@@ -361,16 +362,3 @@ fn own_repository_counts(signer: &Signer) -> bool {
     };
     github || signer.identity.only().is_none_or(|name| source_repository::of_name(name).is_some())
 }
-
-const TERMS: [&str; 10] = [
-    "version",
-    "signers",
-    "threshold",
-    "distinct_logs",
-    "not_before",
-    "not_after",
-    "max_age",
-    "deny",
-    "require",
-    "trust",
-];

@@ -160,7 +160,8 @@ fn short_age(seconds: &str) -> String {
     seconds.to_owned()
 }
 
-const KEYS: [&str; 10] = [
+/// The keys of a document that are written and exported: whoever adds one decides what becomes of it here and there.
+pub(crate) const KEYS: [&str; 10] = [
     "version",
     "signers",
     "threshold",
